@@ -1,0 +1,52 @@
+"""The exceptions of the relay.
+
+BackflowError
+├── SettingsError        a missing or bad setting; stops the start and names its key
+├── RequestRefused       a request is answered with an error of the public contract
+├── StoreError           the database did not do what was asked
+│   ├── StoreBusy        the bounded write queue is full: answer 503 with Retry-After
+│   └── StoreUnavailable the database cannot be written (disk full, read-only, closed, corrupt)
+└── IllegalTransition    a delivery was asked to take a step its state machine does not have
+
+Expected ends of an event (dropped, waiting, suppressed, dead) are values in ``model``, not exceptions.
+"""
+
+
+class BackflowError(Exception):
+    """Base of every error the relay raises on purpose."""
+
+
+class SettingsError(BackflowError):
+    """A setting is missing or cannot be used; ``key`` is its name in the environment or the file."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+        self.problem = problem
+
+
+class RequestRefused(BackflowError):
+    """A request ends with this status, code and message; ``retry_after`` is in seconds."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class StoreError(BackflowError):
+    """The database did not do what was asked."""
+
+
+class StoreBusy(StoreError):
+    """More writes are queued than the store promises to hold."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be read or written now."""
+
+
+class IllegalTransition(BackflowError):
+    """A delivery cannot go from its state to the one asked for."""

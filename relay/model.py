@@ -1,0 +1,209 @@
+"""The words of the house as types. Frozen; nothing here does I/O.
+
+A *message* is one Segment-spec call as received. An *event* is an accepted message in canonical form.
+Money is in major units (12.5 means 12.50), times are seconds since the Unix epoch.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Trust(StrEnum):
+    """How far the claims of a caller are believed."""
+
+    BROWSER = "browser"  #: public key and an allowed origin: anybody can make these calls
+    SERVER = "server"  #: secret key: the shop itself speaks
+    KLAVIYO = "klaviyo"  #: an answer of Klaviyo's, put into the journal by the relay
+
+
+class Kind(StrEnum):
+    """What an event means, whatever its caller named it."""
+
+    PRODUCT_VIEWED = "Product Viewed"
+    PRODUCT_ADDED = "Product Added"
+    PRODUCT_REMOVED = "Product Removed"
+    CART_VIEWED = "Cart Viewed"
+    CHECKOUT_STARTED = "Checkout Started"
+    ORDER_COMPLETED = "Order Completed"
+    PRODUCTS_SEARCHED = "Products Searched"
+    COLLECTION_VIEWED = "Product List Viewed"
+    PAGE = "page"
+    IDENTIFY = "identify"
+    SIGNED_OUT = "Signed Out"
+    OTHER = "other"  #: no e-commerce meaning known: passed through as it is (group, alias, custom tracks)
+
+
+#: Events an abandonment flow starts from; an order ends their story.
+ABANDONMENT_KINDS = frozenset({Kind.PRODUCT_VIEWED, Kind.PRODUCT_ADDED, Kind.CHECKOUT_STARTED})
+
+
+class DropReason(StrEnum):
+    """Why a received message was not kept. Closed list: each is a label of the drop counter."""
+
+    INVALID_MESSAGE = "invalid_message"  #: not an object of the Segment spec, or a field of the wrong type
+    TOO_LARGE = "message_too_large"
+    TOO_DEEP = "message_too_deep"
+    UNKNOWN_TYPE = "unknown_type"
+    MISSING_EVENT = "missing_event"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    CONSENT = "no_consent"
+    BOT = "bot"
+    PROCESSING_FAILED = "processing_failed"  #: a fault of ours; the journal keeps the message for a replay
+
+
+class Product(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One product, or one line of a cart or an order."""
+
+    product_id: str | None = None
+    variant_id: str | None = None
+    sku: str | None = None
+    name: str | None = None
+    variant: str | None = None  #: the variant's own title, as in "Large / Blue"
+    brand: str | None = None
+    categories: tuple[str, ...] = ()
+    price: float | None = None  #: of one piece, after line discounts
+    compare_at_price: float | None = None  #: the crossed-out price
+    quantity: float = 1
+    line_total: float | None = None  #: price of the whole line when the source says it
+    url: str | None = None
+    image_url: str | None = None
+    coupon: str | None = None
+    extra: dict[str, Any] = {}  #: fields of the source that have no place above
+
+    @property
+    def row_total(self) -> float | None:
+        """The price of the whole line: as the source says it, else price times quantity."""
+        if self.line_total is not None:
+            return self.line_total
+        return None if self.price is None else round(self.price * self.quantity, 4)
+
+
+class Address(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A postal address; ``country`` as the source writes it (name or ISO 3166 code)."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    company: str | None = None
+    address1: str | None = None
+    address2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    country: str | None = None
+    zip: str | None = None
+    phone: str | None = None
+
+
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The parts only an order has."""
+
+    order_id: str | None = None
+    subtotal: float | None = None
+    shipping: float | None = None
+    tax: float | None = None
+    discount_value: float | None = None
+    discount_codes: tuple[str, ...] = ()
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+
+
+class Commerce(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the canonical step makes of a call: one vocabulary, one product shape."""
+
+    kind: Kind
+    name: str  #: canonical name, or the caller's own for Kind.OTHER
+    product: Product | None = None  #: the one viewed, added or removed
+    items: tuple[Product, ...] = ()  #: the whole cart or order as far as the source knows it
+    value: float | None = None  #: cart value, order total, or the value the caller gave
+    currency: str | None = None  #: ISO 4217, upper case
+    checkout_url: str | None = None
+    cart_token: str | None = None
+    order: Order | None = None
+    email: str | None = None  #: an address the call itself carries (checkout, form), not yet checked
+    phone: str | None = None
+    properties: dict[str, Any] = {}  #: what the caller sent and nothing above has taken
+
+
+class KlaviyoState(Struct, frozen=True, omit_defaults=True):
+    """What the tag saw of Klaviyo's own script on the page. None means it could not tell."""
+
+    present: bool | None = None
+    identified: bool | None = None
+    queued: int | None = None  #: entries in Klaviyo's own queue of anonymous events
+
+
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One Segment-spec call, decoded and checked, with what the relay knows of its delivery."""
+
+    type: str
+    message_id: str
+    occurred_at: float  #: corrected for the sender's clock
+    event: str | None = None
+    name: str | None = None  #: of a page or screen
+    user_id: str | None = None
+    previous_id: str | None = None
+    group_id: str | None = None
+    traits: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    integrations: dict[str, Any] = {}
+
+
+class DeliveryKind(StrEnum):
+    """What a delivery asks of Klaviyo."""
+
+    EVENT = "event"
+    PROFILE = "profile"  #: create or update a profile
+    LOOKUP = "lookup"  #: whose ``_kx`` is this?
+    DELETION = "deletion"  #: forget this person
+
+
+class Reason(StrEnum):
+    """Why a delivery is where it is. Shown to people and sent on each event as ``BackflowReason``."""
+
+    KLAVIYO_ABSENT = "klaviyo_absent"  #: Klaviyo's script was not on the page (blocked, or a server call)
+    KLAVIYO_UNIDENTIFIED = "klaviyo_unidentified"  #: Klaviyo's script was there and did not know the visitor
+    FORWARD_ALL = "forward_all"  #: the site forwards everything
+    NATIVE = "native"  #: Klaviyo's script knew the visitor and handled it
+    NATIVE_REPLAYED = "native_replayed"  #: Klaviyo identified the visitor in time and replays the event itself
+    NO_IDENTITY = "no_identity"  #: nobody yet
+    SHARED_DEVICE = "shared_device"  #: two persons on one browser: no guess
+    IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet
+    GPC = "gpc"  #: Global Privacy Control
+    SHADOW = "shadow"  #: the site sends no profile updates while it only watches
+    UNSENDABLE = "unsendable"  #: the person has no address left to send to
+    FORGOTTEN = "forgotten"  #: the person asked to be forgotten
+    TOO_OLD = "too_old"  #: nobody was found within the waiting window
+    REFUSED = "refused"  #: Klaviyo answered with a final 4xx
+    RETRIES_EXHAUSTED = "retries_exhausted"
+
+
+class Recipient(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom Klaviyo shall file an event under, frozen when a delivery is first claimed.
+
+    A retry must name the same profile as the first try: Klaviyo recognises a repeated event by
+    profile, metric and ``unique_id`` together.
+    """
+
+    klaviyo_id: str | None = None
+    email: str | None = None
+    phone_number: str | None = None  #: E.164
+    kx: str | None = None  #: Klaviyo's exchange ID, sent as ``_kx`` when nothing better is known
+    traits: dict[str, Any] = {}  #: Segment traits of the person: firstName, lastName, address, custom ones, ...
+
+
+class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a backup event is sent: travels on the event itself."""
+
+    reason: Reason
+    evidence: str  #: the chain in words, strongest sign first
+    confidence: float  #: 0 to 1, of the weakest step in the chain
+
+
+class Action(Struct, frozen=True):
+    """One metric an event becomes; an order becomes several."""
+
+    key: str  #: ``added_to_cart``, ``placed_order``, ``ordered_product``: names the action in ``unique_id``
+    metric: str  #: the metric's name without the site's suffix
+    line: int | None = None  #: index into ``Commerce.items`` for an ordered product
