@@ -93,6 +93,8 @@ class Address(Struct, frozen=True, kw_only=True, omit_defaults=True):
     country: str | None = None
     zip: str | None = None
     phone: str | None = None
+    region_code: str | None = None  #: as in "NY", when the source tells it apart from the name
+    country_code: str | None = None  #: ISO 3166-1 alpha-2, when the source tells it apart from the name
 
 
 class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,6 +125,10 @@ class Commerce(Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None  #: an address the call itself carries (checkout, form), not yet checked
     phone: str | None = None
     properties: dict[str, Any] = {}  #: what the caller sent and nothing above has taken
+    cart_value: float | None = None  #: worth of the whole cart, when the source says it or every line has a price
+    query: str | None = None  #: the words searched for
+    collection: str | None = None  #: name of the list or collection viewed
+    collection_id: str | None = None
 
 
 class KlaviyoState(Struct, frozen=True, omit_defaults=True):
@@ -173,8 +179,10 @@ class Reason(StrEnum):
     GPC = "gpc"  #: Global Privacy Control
     SHADOW = "shadow"  #: the site sends no profile updates while it only watches
     UNSENDABLE = "unsendable"  #: the person has no address left to send to
+    CONSENT_WITHDRAWN = "consent_withdrawn"
     FORGOTTEN = "forgotten"  #: the person asked to be forgotten
     TOO_OLD = "too_old"  #: nobody was found within the waiting window
+    NO_READ_SCOPE = "no_read_scope"  #: the key may not read profiles: a link cannot be looked up
     REFUSED = "refused"  #: Klaviyo answered with a final 4xx
     RETRIES_EXHAUSTED = "retries_exhausted"
 
@@ -207,3 +215,10 @@ class Action(Struct, frozen=True):
     key: str  #: ``added_to_cart``, ``placed_order``, ``ordered_product``: names the action in ``unique_id``
     metric: str  #: the metric's name without the site's suffix
     line: int | None = None  #: index into ``Commerce.items`` for an ordered product
+
+
+class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as it is stored: all that mapping it to Klaviyo needs."""
+
+    commerce: Commerce
+    page_url: str | None = None

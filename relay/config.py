@@ -1,0 +1,261 @@
+"""Settings: read once at the start from the environment, ``.env`` and the file named by ``RELAY_CONFIG``.
+
+A missing or bad value stops the start with a SettingsError that names its key. Secrets hide themselves in repr.
+
+The environment describes one site, ``default``. ``RELAY_CONFIG`` names a TOML file for several; each table
+``[sites.<id>]`` takes the site keys below in lower case without the prefix (``write_key = "..."``), and
+environment values serve as defaults for every site but its keys.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from msgspec import Struct
+
+from relay.errors import SettingsError
+
+
+class Forward(StrEnum):
+    """What of a resolved visitor's events goes to Klaviyo."""
+
+    BACKUP = "backup"  #: only what Klaviyo's own script could not file
+    ALL = "all"  #: everything
+    SHADOW = "shadow"  #: like backup, but recorded with ``backfill: true``: no flow starts
+
+
+class Consent(StrEnum):
+    """What the relay does without a consent signal."""
+
+    AUTO = "auto"  #: needs one where the tag found a consent platform on the page
+    REQUIRED = "required"  #: always needs one
+    ASSUMED = "assumed"  #: goes on unless consent is denied
+
+
+class Secret(str):
+    """A string that does not show itself in repr, logs and tracebacks' locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """One shop: its keys, origins, Klaviyo account and policies. Durations in seconds."""
+
+    site_id: str
+    write_key: str
+    server_key: Secret | None = None
+    allowed_origins: frozenset[str] = frozenset()
+    klaviyo_api_key: Secret | None = None
+    klaviyo_url: str = "https://a.klaviyo.com"
+    metric_suffix: str = " - Backup Flow"
+    forward: Forward = Forward.BACKUP
+    hold_seconds: float = 180.0
+    consent: Consent = Consent.AUTO
+    cookie_domain: str | None = None
+    #: Events of a visitor found within this time after the action start a flow; later ones are only recorded.
+    abandonment_seconds: float = 24 * 3600.0
+    #: How long an event waits for its person at all (14 days: Klaviyo's own queue of anonymous events).
+    waiting_seconds: float = 14 * 86400.0
+    #: Country for phone numbers written without a prefix (ISO 3166 alpha-2).
+    country: str | None = None
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything the relay is told from outside."""
+
+    secret_keys: tuple[Secret, ...]  #: newest first
+    sites: tuple[Site, ...]
+    database_url: str = "sqlite:///relay.db"
+    console_password: Secret | None = None
+    host: str = "127.0.0.1"
+    port: int = 8400
+    trusted_proxies: str = "127.0.0.1"
+    path_prefix: str = ""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from ``environment`` (default: ``.env`` overlaid by the process environment)."""
+        if environment is None:
+            environment = {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
+        return _Reader(environment).settings()
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+#: What two sites may not share by accident: an environment value is no default for these.
+_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY")
+_SITE_KEYS = (
+    *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
+    "COOKIE_DOMAIN", "COUNTRY",
+)  # fmt: skip
+_MIN_SECRET = 16  # characters: below that a signing key can be searched
+
+
+class _Reader:
+    """Reads the values of one place (the environment, or a site's table over it), naming keys in errors."""
+
+    def __init__(self, values: Mapping[str, str], *, site: str | None = None) -> None:
+        self._values = values
+        self._site = site
+
+    def key(self, name: str) -> str:
+        """How the value is called where the operator wrote it."""
+        return f"RELAY_{name}" if self._site is None else f"sites.{self._site}.{name.lower()}"
+
+    def text(self, name: str) -> str | None:
+        """The value without surrounding space; None when absent or blank."""
+        return (self._values.get(f"RELAY_{name}") or "").strip() or None
+
+    def required(self, name: str, expected: str) -> str:
+        value = self.text(name)
+        if value is None:
+            raise SettingsError(self.key(name), f"is missing; expected {expected}")
+        return value
+
+    def number(self, name: str, default: float, *, low: float, high: float) -> float:
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise SettingsError(self.key(name), f"expected a number from {low:g} to {high:g}, got {value!r}")
+        return number
+
+    def choice(self, name: str, default: Choice) -> Choice:
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            return type(default)(value.lower())
+        except ValueError:
+            names = ", ".join(type(default))
+            raise SettingsError(self.key(name), f"expected one of {names}, got {value!r}") from None
+
+    def settings(self) -> Settings:
+        keys = self.required("SECRET_KEYS", "one or more signing keys, comma separated, newest first").split(",")
+        if any(len(key.strip()) < _MIN_SECRET for key in keys):
+            raise SettingsError("RELAY_SECRET_KEYS", f"every key needs at least {_MIN_SECRET} characters")
+        return Settings(
+            secret_keys=tuple(Secret(key.strip()) for key in keys),
+            sites=self._sites(),
+            database_url=self._database_url(),
+            console_password=self._secret("CONSOLE_PASSWORD"),
+            host=self.text("HOST") or "127.0.0.1",
+            port=int(self.number("PORT", 8400, low=1, high=65535)),
+            trusted_proxies=self.text("TRUSTED_PROXIES") or "127.0.0.1",
+            path_prefix=self._path_prefix(),
+        )
+
+    def site(self, site_id: str) -> Site:
+        return Site(
+            site_id=site_id,
+            write_key=self.required("WRITE_KEY", "the site's public key, any string of letters and digits"),
+            server_key=self._secret("SERVER_KEY"),
+            allowed_origins=self._origins(),
+            klaviyo_api_key=self._secret("KLAVIYO_API_KEY"),
+            klaviyo_url=self._url("KLAVIYO_URL", "https://a.klaviyo.com"),
+            # Not stripped, and "" is a choice of its own: the suffix begins with a space by default.
+            metric_suffix=self._values.get("RELAY_METRIC_SUFFIX", " - Backup Flow"),
+            forward=self.choice("FORWARD", Forward.BACKUP),
+            hold_seconds=self.number("HOLD_SECONDS", 180, low=0, high=86400),
+            consent=self.choice("CONSENT", Consent.AUTO),
+            cookie_domain=self._cookie_domain(),
+            country=self._country(),
+        )
+
+    def _sites(self) -> tuple[Site, ...]:
+        path = self.text("CONFIG")
+        if path is None:
+            return (self.site("default"),)
+        sites = []
+        for site_id, table in _tables(path).items():
+            shared = {k: v for k, v in self._values.items() if k.removeprefix("RELAY_") not in _OWN_KEYS}
+            sites.append(_Reader(shared | _as_values(site_id, table), site=site_id).site(site_id))
+        for what in ("write_key", "server_key"):
+            values = [value for site in sites if (value := getattr(site, what))]
+            if len(values) != len(set(values)):
+                raise SettingsError("RELAY_CONFIG", f"two sites have the same {what}")
+        return tuple(sites)
+
+    def _secret(self, name: str) -> Secret | None:
+        value = self.text(name)
+        return None if value is None else Secret(value)
+
+    def _database_url(self) -> str:
+        value = self.text("DATABASE_URL") or "sqlite:///relay.db"
+        if not value.startswith("sqlite:///") or value == "sqlite:///":
+            scheme = value.partition(":")[0]
+            raise SettingsError("RELAY_DATABASE_URL", f"expected sqlite:///path/to/file.db, got a {scheme!r} URL")
+        return value
+
+    def _path_prefix(self) -> str:
+        value = (self.text("PATH_PREFIX") or "").rstrip("/")
+        if value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+            raise SettingsError("RELAY_PATH_PREFIX", f"expected a path such as /_r, got {value!r}")
+        return value
+
+    def _origins(self) -> frozenset[str]:
+        origins = [o.strip().rstrip("/") for o in (self.text("ALLOWED_ORIGINS") or "").split(",") if o.strip()]
+        for origin in origins:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin):
+                problem = f"expected origins such as https://shop.com, comma separated, got {origin!r}"
+                raise SettingsError(self.key("ALLOWED_ORIGINS"), problem)
+        return frozenset(origin.lower() for origin in origins)
+
+    def _url(self, name: str, default: str) -> str:
+        value = (self.text(name) or default).rstrip("/")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise SettingsError(self.key(name), "expected a URL such as https://a.klaviyo.com")
+        return value
+
+    def _cookie_domain(self) -> str | None:
+        value = (self.text("COOKIE_DOMAIN") or "").lstrip(".").lower()
+        if value and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", value):
+            raise SettingsError(self.key("COOKIE_DOMAIN"), f"expected a domain such as shop.com, got {value!r}")
+        return value or None
+
+    def _country(self) -> str | None:
+        value = self.text("COUNTRY")
+        if value and not re.fullmatch(r"[A-Za-z]{2}", value):
+            raise SettingsError(self.key("COUNTRY"), f"expected two letters such as DE, got {value!r}")
+        return value.upper() if value else None
+
+
+def _tables(path: str) -> dict[str, dict[str, object]]:
+    try:
+        document = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise SettingsError("RELAY_CONFIG", f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("RELAY_CONFIG", f"is not valid TOML: {error}") from error
+    sites = document.get("sites")
+    if not isinstance(sites, dict) or not sites or not all(isinstance(t, dict) for t in sites.values()):
+        raise SettingsError("RELAY_CONFIG", "expected one table [sites.<id>] for each shop")
+    return sites
+
+
+def _as_values(site_id: str, table: dict[str, object]) -> dict[str, str]:
+    """A site's TOML table in the form of the environment, so that both are read by the same rules."""
+    values = {}
+    for name, value in table.items():
+        if name.upper() not in _SITE_KEYS:
+            raise SettingsError(f"sites.{site_id}.{name}", "is not a setting of a site")
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            value = ",".join(value)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise SettingsError(f"sites.{site_id}.{name}", "expected a string, a number or a list of strings")
+        values[f"RELAY_{name.upper()}"] = str(value)
+    return values

@@ -1,0 +1,1 @@
+"""From the outbox to Klaviyo: claim, pace, map, send, settle."""

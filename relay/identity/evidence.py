@@ -1,0 +1,57 @@
+"""Why a visitor is believed to be a person: classes of evidence, their order, and what they are worth.
+
+The order is the design's (strongest first). ``confidence`` is a prior: the share of ties of this class expected
+to name the right person, until the relay has measured its own. Sources: server statements fail only by the
+shop's own mistakes; a form is filled in for somebody else now and then (gifts, typing errors); a link of an
+e-mail is forwarded now and then (field practice: such links are demoted once many browsers open them).
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Evidence(StrEnum):
+    """What ties a visitor to a person, strongest first."""
+
+    ORDER = "order"
+    SERVER = "server_identify"
+    FORM = "form"
+    KX = "kx"
+
+
+class Recognition(StrEnum):
+    """How the browser that sent an event was recognised as its visitor."""
+
+    DIRECT = "direct"  #: not needed: the call itself says who made it
+    COOKIE = "cookie"
+    MIRROR = "mirror"
+    NEW = "new"  #: a first visit: the ID was issued with this answer
+    ANONYMOUS_ID = "anonymous_id"  #: a server names the visitor itself
+    NONE = "none"
+
+
+class Worth(Struct, frozen=True):
+    strength: int  #: only the order counts
+    confidence: float
+    words: str
+
+
+WORTH = {
+    Evidence.ORDER: Worth(90, 0.999, "the shop's server reported an order of this person"),
+    Evidence.SERVER: Worth(80, 0.995, "the shop's server said who this is"),
+    Evidence.FORM: Worth(70, 0.98, "this person gave an e-mail address, phone number or login in this browser"),
+    Evidence.KX: Worth(50, 0.9, "this browser opened a Klaviyo link that was sent to this person"),
+}
+
+#: Evidence at or above this strength names a person by itself; two such persons on one visitor are a shared device.
+STRONG = WORTH[Evidence.FORM].strength
+
+RECOGNISED = {
+    Recognition.DIRECT: (1.0, "the call itself says so"),
+    Recognition.COOKIE: (0.99, "recognised by our signed first-party cookie"),
+    Recognition.MIRROR: (0.98, "its cookie was gone, recognised by the signed copy in the browser's storage"),
+    Recognition.NEW: (0.99, "still on its first visit"),
+    Recognition.ANONYMOUS_ID: (0.99, "named by the shop's server"),
+    Recognition.NONE: (1.0, ""),
+}

@@ -1,0 +1,173 @@
+"""What a call claims about who made it: identifiers in one form each, or dropped with a counted reason.
+
+Syntax is judged by email-validator and phonenumbers; a bad phone or address costs the identifier, never the event.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from msgspec import Struct
+
+from relay.model import Commerce, Message, Trust
+
+
+class IdentifierKind(StrEnum):
+    """What a value identifies. The order is the order of precedence when one call carries several."""
+
+    EMAIL = "email"
+    KLAVIYO_ID = "klaviyo_id"
+    CUSTOMER_ID = "customer_id"
+    PHONE = "phone"
+    KX = "kx"
+
+
+PRECEDENCE = tuple(IdentifierKind)
+
+
+class Identifier(Struct, frozen=True):
+    """One value in its normal form."""
+
+    kind: IdentifierKind
+    value: str
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """What one call says of its author, already normalised. ``refused`` names what was left out and why."""
+
+    identifiers: tuple[Identifier, ...] = ()
+    exchange_id: str | None = None  #: a ``_kx``: proves the recipient of a link, so it never joins the others
+    traits: dict[str, Any] = {}
+    refused: tuple[str, ...] = ()
+
+
+#: Values that stand for nobody (Segment Unify's recommended blocked values, and what shops' templates print).
+_BLOCKED = re.compile(r"[0\s-]*|-1|null|nil|none|nan|undefined|unknown|anonymous|guest|true|false|test|n/?a", re.I)
+#: ``_kx``: 43 url-safe base64 characters, at times with "=", a dot, the account's 6-character public key.
+_EXCHANGE_ID = re.compile(r"[A-Za-z0-9_=-]{20,100}\.[A-Za-z0-9]{6}")
+_MAX_CUSTOMER_ID = 256
+
+
+@lru_cache(maxsize=4096)
+def normal_email(raw: str) -> str | None:
+    """The address trimmed and in lower case (no folding of dots or plus signs), or None if it is none."""
+    try:
+        checked = validate_email(raw.strip(), check_deliverability=False, allow_smtputf8=False)
+    except (EmailNotValidError, UnicodeError, ValueError):
+        return None
+    return (checked.ascii_email or checked.normalized).lower()
+
+
+@lru_cache(maxsize=4096)
+def normal_phone(raw: str, country: str | None) -> str | None:
+    """The number in E.164, or None. ``country`` (ISO 3166 alpha-2) reads numbers without an international prefix."""
+    try:
+        number = phonenumbers.parse(raw, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def normal_customer_id(raw: str) -> str | None:
+    """The shop's own ID of a customer, or None for a placeholder such as ``null`` or ``-1``."""
+    value = raw.strip()
+    return None if not value or len(value) > _MAX_CUSTOMER_ID or _BLOCKED.fullmatch(value) else value
+
+
+def normal_exchange_id(raw: object) -> str | None:
+    """A ``_kx`` value as Klaviyo writes it, or None. Links carry ``=`` encoded; it is decoded once."""
+    if not isinstance(raw, str):
+        return None
+    value = unquote(raw.strip())
+    return value if _EXCHANGE_ID.fullmatch(value) else None
+
+
+def claims(message: Message, commerce: Commerce, trust: Trust, country: str | None) -> Claims:
+    """What ``message`` claims. ``country`` is the site's, used when the call names none."""
+    found: dict[IdentifierKind, str] = {}
+    refused: list[str] = []
+
+    def take(kind: IdentifierKind, raw: object, normal: str | None) -> None:
+        if normal is not None:
+            found.setdefault(kind, normal)
+        elif isinstance(raw, str) and raw.strip():
+            refused.append(f"invalid_{kind}")
+
+    if (email := _first(message.traits, "email") or commerce.email) is not None:
+        take(IdentifierKind.EMAIL, email, normal_email(email))
+    if message.user_id is not None:
+        # A user ID that is an e-mail address is used as one: many shops identify by address.
+        if "@" in message.user_id and (address := normal_email(message.user_id)):
+            found.setdefault(IdentifierKind.EMAIL, address)
+        else:
+            take(IdentifierKind.CUSTOMER_ID, message.user_id, normal_customer_id(message.user_id))
+    if (phone := _first(message.traits, "phone", "phoneNumber", "phone_number") or commerce.phone) is not None:
+        take(IdentifierKind.PHONE, phone, normal_phone(phone, _country(message.traits) or country))
+    if trust is Trust.KLAVIYO and (klaviyo_id := _first(message.traits, "klaviyo_id")):
+        found[IdentifierKind.KLAVIYO_ID] = klaviyo_id
+    if trust is Trust.KLAVIYO and (kx := normal_exchange_id(message.traits.get("kx"))):
+        found[IdentifierKind.KX] = kx
+    return Claims(
+        identifiers=tuple(Identifier(kind, found[kind]) for kind in PRECEDENCE if kind in found),
+        exchange_id=None if trust is Trust.KLAVIYO else _exchange_id(message.context),
+        traits={} if trust is Trust.KLAVIYO else _traits(message),
+        refused=tuple(refused),
+    )
+
+
+def _traits(message: Message) -> dict[str, Any]:
+    """Traits worth keeping with the person: those of an identify call, and names a server sends along."""
+    if message.type == "identify":
+        return message.traits
+    traits = message.context.get("traits")
+    return traits if isinstance(traits, dict) else {}
+
+
+def _exchange_id(context: Mapping[str, Any]) -> str | None:
+    """``_kx`` from the landing URL, else the one Klaviyo's own script left in its cookie."""
+    click_ids, cookies = context.get("clickIds"), context.get("cookies")
+    if isinstance(click_ids, dict) and (kx := normal_exchange_id(click_ids.get("_kx"))):
+        return kx
+    if isinstance(cookies, dict) and isinstance(cookie := cookies.get("__kla_id"), str):
+        return normal_exchange_id(_klaviyo_cookie(cookie).get("$exchange_id"))
+    return None
+
+
+def _klaviyo_cookie(value: str) -> dict[str, Any]:
+    """``__kla_id`` is base64 of JSON, at times percent-encoded."""
+    try:
+        text = unquote(value)
+        decoded = msgspec.json.decode(base64.b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _country(traits: Mapping[str, Any]) -> str | None:
+    address = traits.get("address")
+    for source in (address if isinstance(address, dict) else {}, traits):
+        value = source.get("country_code") or source.get("countryCode") or source.get("country")
+        if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2}", value):
+            return value.upper()
+    return None
+
+
+def _first(source: Mapping[str, Any], *names: str) -> str | None:
+    """The first of these fields that is a non-blank string, or a number (phones often are)."""
+    for name in names:
+        value = source.get(name)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    return None

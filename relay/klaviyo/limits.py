@@ -1,0 +1,106 @@
+"""Klaviyo's limits on what an event or a profile may hold, applied so that a body is never refused for its size.
+
+Sources: the API's reference for Create Event (400 properties, 100 KB a string, metric names under 128 characters) and
+its page on rate limits and error handling (arrays of 4000 items, ten levels).
+"""
+
+import math
+from typing import Any
+
+MAX_PROPERTIES = 400
+MAX_STRING_BYTES = 100_000
+MAX_ITEMS = 4000
+MAX_DEPTH = 10  #: levels of objects and arrays, the properties object included
+MAX_METRIC_NAME = 127  #: characters
+
+_LARGEST_INTEGER = 2**63
+_SURELY_SHORT = MAX_STRING_BYTES // 4  #: no UTF-8 character is longer than four bytes
+
+
+def clean(value: str) -> str:
+    """Return text that UTF-8 and Klaviyo's database can hold: no NUL, no half of a surrogate pair."""
+    if value.isascii():
+        return value.replace("\0", "\ufffd") if "\0" in value else value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+class Trimmer:
+    """Makes values fit; ``trimmed`` tells whether anything had to be cut or left out for its size."""
+
+    __slots__ = ("trimmed",)
+
+    def __init__(self) -> None:
+        self.trimmed = False
+
+    def text(self, value: str) -> str:
+        """Return clean text of at most 100 KB, cut between two characters."""
+        if len(value) < _SURELY_SHORT and value.isascii() and "\0" not in value:
+            return value
+        value = clean(value)
+        if len(raw := value.encode()) > MAX_STRING_BYTES:
+            self.trimmed = True
+            return raw[:MAX_STRING_BYTES].decode(errors="ignore")
+        return value
+
+    def value(self, value: Any, depth: int = 2) -> Any:
+        """Return a JSON value within the limits, None for one that says nothing or cannot be sent.
+
+        ``depth`` is the level an object or array at this place would be on.
+        """
+        kind = type(value)
+        if kind is str:
+            if len(value) < _SURELY_SHORT and value.isascii() and "\0" not in value:  # as in text(), without the call
+                return value or None
+            return self.text(value) or None
+        if kind is float:
+            return value if math.isfinite(value) else None
+        if kind is bool:
+            return value
+        if kind is int:
+            if -_LARGEST_INTEGER < value < _LARGEST_INTEGER:
+                return value
+            self.trimmed = True
+            return None
+        if kind is dict or kind is list or kind is tuple:
+            if not value:
+                return None
+            if depth > MAX_DEPTH:
+                self.trimmed = True
+                return None
+            return (self._object(value, depth + 1) if kind is dict else self._array(value, depth + 1)) or None
+        return None
+
+    def _object(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
+        found = {}
+        for name, raw in value.items():
+            if raw is not None and (kept := self.value(raw, depth)) is not None and (key := self.text(name)):
+                found[key] = kept
+        return found
+
+    def _array(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+        if len(value) > MAX_ITEMS:
+            self.trimmed = True
+            value = value[:MAX_ITEMS]
+        return [found for raw in value if (found := self.value(raw, depth)) is not None]
+
+    def properties(self, own: dict[str, Any], custom: dict[str, Any], *, mark: str) -> dict[str, Any]:
+        """Return our own properties, then the caller's that fit beside them.
+
+        The caller's never replace ours and may not use Klaviyo's reserved ``$`` names, save ``$extra``, nor names that
+        begin with ``mark``. ``<mark>Trimmed`` is set when anything was cut.
+        """
+        result = {key: found for key, raw in own.items() if raw is not None and (found := self.value(raw)) is not None}
+        room = MAX_PROPERTIES - 1
+        for name, raw in custom.items():
+            key = self.text(name)
+            if not key or key in result or (key[0] == "$" and key != "$extra") or key.startswith(mark):
+                continue
+            if (found := self.value(raw)) is None:
+                continue
+            if len(result) >= room:
+                self.trimmed = True
+                break
+            result[key] = found
+        if self.trimmed:
+            result[f"{mark}Trimmed"] = True
+        return result

@@ -1,0 +1,123 @@
+"""What: an event in canonical form becomes Klaviyo metrics, their unique IDs and the bodies of ``POST /api/events``.
+
+Between decide and the client. Pure. Property names are the union of those that Klaviyo's guides, its own integrations
+and the usual flow templates read, so that a cloned template renders from a backup event.
+"""
+
+from hashlib import sha256
+from typing import Any
+
+from relay.klaviyo import properties
+from relay.klaviyo.currencies import ISO_4217
+from relay.klaviyo.limits import MAX_METRIC_NAME, Trimmer, clean
+from relay.klaviyo.profiles import profile_body, resource, rfc3339
+from relay.model import Action, Commerce, Kind, Proof, Recipient
+
+__all__ = ["REVISION", "actions", "event_body", "profile_body", "unique_id"]
+
+#: The revision of Klaviyo's API that these bodies are written for; sent as the ``revision`` header.
+REVISION = "2026-10-15"
+
+_PLACED_ORDER = Action("placed_order", "Placed Order")
+_ACTIONS = {
+    Kind.PRODUCT_VIEWED: (Action("viewed_product", "Viewed Product"),),
+    Kind.PRODUCT_ADDED: (Action("added_to_cart", "Added to Cart"),),
+    Kind.PRODUCT_REMOVED: (Action("removed_from_cart", "Removed from Cart"),),
+    Kind.CART_VIEWED: (Action("viewed_cart", "Viewed Cart"),),
+    Kind.CHECKOUT_STARTED: (Action("started_checkout", "Started Checkout"),),
+    Kind.PRODUCTS_SEARCHED: (Action("searched_site", "Searched Site"),),
+    Kind.COLLECTION_VIEWED: (Action("viewed_collection", "Viewed Collection"),),
+}
+#: Longer unique IDs are folded into a digest: IDs of orders and products come from callers.
+_LONGEST_ID = 200
+
+
+def actions(commerce: Commerce) -> tuple[Action, ...]:
+    """Return the metrics an event becomes: none for page, identify, group, alias and signing out; an order becomes
+    Placed Order and one Ordered Product per line."""
+    if commerce.kind is Kind.ORDER_COMPLETED:
+        lines = (Action("ordered_product", "Ordered Product", line) for line in range(len(commerce.items)))
+        return (_PLACED_ORDER, *lines)
+    if commerce.kind is Kind.OTHER:
+        return (Action("custom", commerce.name),) if commerce.name else ()
+    return _ACTIONS.get(commerce.kind, ())
+
+
+def unique_id(action: Action, message_id: str, commerce: Commerce) -> str:
+    """Return the ID by which Klaviyo recognises a repeated event, the same for every try.
+
+    An order is known by its own ID, so that the browser's and the webhook's report of it count once; everything else
+    by the message's. Lines of one order that share a product are told apart by their place.
+    """
+    order_id = commerce.order.order_id if commerce.order else None
+    if action.key == "placed_order":
+        found = order_id or message_id
+    elif action.line is not None:
+        found = f"{order_id or message_id}:{_line_key(commerce, action.line)}"
+    else:
+        found = message_id
+    result = clean(f"backflow:{action.key}:{found}")
+    if len(result) > _LONGEST_ID:
+        return f"backflow:{action.key}:{sha256(result.encode()).hexdigest()}"
+    return result
+
+
+def _line_key(commerce: Commerce, line: int) -> str:
+    """Return what names a line within its order; a colon occurs in it only before the number of a repeated line."""
+    key = _product_key(commerce, line)
+    repeated = any(_product_key(commerce, earlier) == key for earlier in range(line))
+    return f"{key}:{line}" if repeated else key
+
+
+def _product_key(commerce: Commerce, line: int) -> str:
+    item = commerce.items[line]
+    return (item.variant_id or item.product_id or item.sku or f"line-{line}").replace(":", "%3A")
+
+
+def metric_name(metric: str, suffix: str) -> str:
+    """Return the metric's name with the site's suffix, the name cut so that Klaviyo takes it and the suffix stays."""
+    room = max(MAX_METRIC_NAME - len(suffix), 0)
+    return clean((metric if len(metric) <= room else metric[:room].rstrip()) + suffix)
+
+
+def event_body(
+    *,
+    commerce: Commerce,
+    action: Action,
+    recipient: Recipient,
+    proof: Proof,
+    occurred_at: float,
+    unique_id: str,
+    suffix: str,
+    backfill: bool,
+    page_url: str | None,
+) -> dict[str, Any]:
+    """Return the whole body of ``POST /api/events``.
+
+    ``occurred_at`` in Unix seconds; ``suffix`` is the site's metric suffix with its leading blank; ``page_url`` stands
+    in for a viewed product's missing address. What is not known is absent, never null or empty. The caller's own
+    properties travel along, within Klaviyo's limits, and never replace a mapped one.
+
+    Raises ValueError for a recipient without any identifier.
+    """
+    mapped = properties.of(commerce, action, page_url)
+    mapped["BackflowReason"] = proof.reason.value
+    mapped["BackflowEvidence"] = proof.evidence
+    mapped["BackflowConfidence"] = proof.confidence
+    custom = properties.custom(commerce, action)
+    attributes: dict[str, Any] = {
+        "properties": Trimmer().properties(mapped, custom, mark="Backflow"),
+        "unique_id": unique_id,
+        "metric": {"data": {"type": "metric", "attributes": {"name": metric_name(action.metric, suffix)}}},
+        "profile": {"data": resource(recipient, proof)},
+    }
+    if (time := rfc3339(occurred_at)) is not None:
+        attributes["time"] = time
+    value = commerce.value if action.line is None else commerce.items[action.line].row_total
+    if value is not None:
+        attributes["value"] = value
+        if commerce.currency in ISO_4217:
+            attributes["value_currency"] = commerce.currency
+    if backfill:
+        attributes["backfill"] = True
+    return {"data": {"type": "event", "attributes": attributes}}

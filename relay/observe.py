@@ -1,0 +1,86 @@
+"""What operators see: log lines and Prometheus metrics. Neither ever holds payloads, identifiers or keys.
+
+The sums come from the database itself, in the transactions that moved them; a scrape reads them, so they are true
+across restarts and for every process.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+#: Fields a log line may carry beside its message: counts, reasons and names of ours.
+FIELDS = ("site", "reason", "problem", "rescued", "request_id", "key", "deleted", "expired", "url")
+
+
+class LineFormatter(logging.Formatter):
+    """One JSON object a line, of the allowed fields only."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        return json.dumps(line)
+
+
+def set_up_logging(level: str = "INFO") -> None:
+    """Log to stderr. httpx is kept quiet: it logs URLs, and a profile look-up has an identifier in its URL."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in ("httpx", "httpcore", "yoyo"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def describe(error: BaseException) -> str:
+    """An exception as its type and the line of ours that raised it: its text may quote what a shopper typed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}"
+
+
+class Sums(Collector):
+    """The database's sums as Prometheus metrics. ``refresh`` before each scrape."""
+
+    def __init__(self) -> None:
+        self._messages: list[tuple[str, str, str, int]] = []
+        self._deliveries: list[tuple[str, str, str, int]] = []
+        self._pauses: list[tuple[str, str]] = []
+
+    def refresh(
+        self,
+        messages: list[tuple[str, str, str, int]],
+        deliveries: list[tuple[str, str, str, int]],
+        pauses: list[tuple[str, str]],
+    ) -> None:
+        """``messages``: (site, end, reason, n); ``deliveries``: (site, state, reason, n); ``pauses``: (site, scope)."""
+        self._messages, self._deliveries, self._pauses = messages, deliveries, pauses
+
+    def collect(self) -> Iterable[Metric]:
+        messages = CounterMetricFamily(
+            "backflow_messages", "Messages: received = accepted + duplicate + dropped", labels=["site", "end", "reason"]
+        )
+        for site, name, reason, n in self._messages:
+            messages.add_metric([site, name, reason], n)
+        deliveries = GaugeMetricFamily(
+            "backflow_deliveries", "Deliveries kept, by state and reason", labels=["site", "state", "reason"]
+        )
+        for site, state, reason, n in self._deliveries:
+            deliveries.add_metric([site, state, reason], n)
+        paused = GaugeMetricFamily(
+            "backflow_destination_paused", "1 while Klaviyo refuses the key", labels=["site", "scope"]
+        )
+        for site, scope in self._pauses:
+            paused.add_metric([site, scope], 1)
+        return [messages, deliveries, paused]

@@ -1,0 +1,181 @@
+"""Whose event this is: claims become changes of the graph, the graph answers with a person or nobody.
+
+The rules are ``identity.resolve``'s; this module carries them out inside the processor's transaction, and lets
+waiting events go when their person is found (late identity).
+"""
+
+import hashlib
+import hmac
+
+from msgspec import Struct
+
+from relay.config import Site
+from relay.delivery.states import State
+from relay.identity.evidence import WORTH, Evidence, Recognition
+from relay.identity.identifiers import Claims, Identifier, IdentifierKind
+from relay.identity.resolve import Resolution, late, plan, proven, resolve
+from relay.model import DeliveryKind, Kind, Message, Reason, Trust
+from relay.pipeline.decide import send
+from relay.store.base import Transaction
+from relay.store.rows import Draft, Unsent
+
+
+class Sender(Struct, frozen=True, kw_only=True):
+    """Where a message came from, as far as identity is concerned. ``now`` is when it is processed."""
+
+    trust: Trust
+    visitor_id: str | None
+    recognition: Recognition
+    now: float
+
+
+class Attribution(Struct, frozen=True, kw_only=True):
+    """The outcome: the resolution, and the person whose profile has something new to tell."""
+
+    resolution: Resolution
+    changed_person_id: str | None = None
+
+
+def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
+    """The keyed hash that stays of an erased identifier."""
+    return hmac.digest(secret.encode(), f"{identifier.kind}:{identifier.value}".encode(), hashlib.sha256)
+
+
+def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender) -> Attribution:
+    """Apply what ``message`` claims and say whose it is."""
+    visitor_id = sender.visitor_id
+    if kind is Kind.SIGNED_OUT and visitor_id is not None:
+        links = tx.graph.links(site.site_id, visitor_id)
+        tx.graph.untie(site.site_id, visitor_id, at=message.occurred_at, reason="signed_out")
+        return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
+    direct, changed = _apply_claims(tx, site, message, kind, claims, sender)
+    if claims.exchange_id is not None and visitor_id is not None:
+        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
+    if direct is not None and direct.reason is None:
+        return Attribution(resolution=direct, changed_person_id=direct.person_id if changed else None)
+    if visitor_id is not None:
+        by_visitor = resolve(tx.graph.links(site.site_id, visitor_id), sender.recognition, message.occurred_at)
+        if direct is None or by_visitor.reason is None:
+            return Attribution(resolution=by_visitor)
+    return Attribution(resolution=direct or Resolution(reason=Reason.NO_IDENTITY))
+
+
+def end_unknown_link(tx: Transaction, site: Site, exchange_id: str, *, at: float) -> None:
+    """Klaviyo knows no such ``_kx``: whoever came with it is nobody."""
+    identifier = Identifier(IdentifierKind.KX, exchange_id)
+    owner = tx.graph.owners(site.site_id, [identifier]).get(identifier)
+    tx.graph.refute(site.site_id, identifier)
+    if owner is not None:
+        tx.graph.end_evidence(site.site_id, owner.person_id, Evidence.KX, at=at, reason="unknown_kx")
+
+
+def _apply_claims(
+    tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender
+) -> tuple[Resolution | None, bool]:
+    """The person the call itself names (None when it names nobody) and whether we learned something of them."""
+    if not claims.identifiers:
+        return None, False
+    graph, site_id, at = tx.graph, site.site_id, message.occurred_at
+    owners = graph.owners(site_id, claims.identifiers)
+    planned = plan(claims.identifiers, owners, sender.trust)
+    person_id = planned.person_id or graph.new_person(site_id, at)
+    changed = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
+    for identifier in planned.attach:
+        graph.attach(site_id, identifier, person_id, trust=sender.trust, at=at, message_id=message.message_id)
+    for other in planned.unite:
+        graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
+    changed |= graph.remember_traits(site_id, person_id, claims.traits)
+    evidence = _evidence(sender.trust, kind)
+    if sender.visitor_id is not None:
+        graph.tie(site_id, sender.visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+    if not graph.is_sendable(site_id, person_id):
+        pending = proven(person_id, evidence, Recognition.DIRECT)
+        return (
+            Resolution(
+                person_id=person_id,
+                reason=Reason.IDENTITY_PENDING,
+                evidence=pending.evidence,
+                confidence=pending.confidence,
+            ),
+            changed,
+        )
+    _release(tx, site, person_id, sign_at=at, sender=sender)
+    return proven(person_id, evidence, Recognition.DIRECT), changed
+
+
+def _evidence(trust: Trust, kind: Kind) -> Evidence:
+    if trust is Trust.BROWSER:
+        return Evidence.FORM
+    return Evidence.ORDER if kind is Kind.ORDER_COMPLETED and trust is Trust.SERVER else Evidence.SERVER
+
+
+def _follow_link(
+    tx: Transaction, site: Site, message: Message, exchange_id: str, visitor_id: str, sender: Sender
+) -> None:
+    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is."""
+    graph, site_id, at = tx.graph, site.site_id, message.occurred_at
+    identifier = Identifier(IdentifierKind.KX, exchange_id)
+    if graph.is_refuted(site_id, identifier):
+        return
+    owner = graph.owners(site_id, [identifier]).get(identifier)
+    person_id = owner.person_id if owner else graph.new_person(site_id, at)
+    if owner is None:
+        graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
+        digest = hashlib.sha256(exchange_id.encode()).hexdigest()
+        tx.outbox.add(
+            Draft(
+                site_id=site_id,
+                kind=DeliveryKind.LOOKUP,
+                unique_id=f"backflow:lookup:{digest}",
+                state=State.READY,
+                reason=Reason.IDENTITY_PENDING,
+                cause=Reason.IDENTITY_PENDING,
+                occurred_at=at,
+                created_at=sender.now,
+                due_at=sender.now,
+                payload=exchange_id,
+            )
+        )
+    graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)
+    if owner is not None and owner.sendable:
+        _release(tx, site, person_id, sign_at=at, sender=sender)
+
+
+def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
+    """Late identity: let the person's waiting events go, on every one of their visitors."""
+    visitors = tx.graph.visitors_of(site.site_id, person_id)
+    waiting = tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id)
+    for delivery in waiting:
+        if delivery.state is not State.WAITING:
+            continue
+        found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
+        if found is None:
+            continue
+        decision = send(delivery.cause, site, occurred_at=delivery.occurred_at, now=sender.now)
+        tx.outbox.release(
+            delivery,
+            decision.state,
+            person_id=person_id,
+            reason=decision.reason,
+            evidence=found.evidence,
+            confidence=found.confidence,
+            due_at=decision.due_at,
+            backfill=decision.backfill or delivery.backfill,
+        )
+
+
+def _late_resolution(
+    tx: Transaction, site: Site, delivery: Unsent, person_id: str, *, sign_at: float, sender: Sender
+) -> Resolution | None:
+    if delivery.visitor_id is not None:
+        links = tx.graph.links(site.site_id, delivery.visitor_id)
+        mine = [link for link in links if link.person_id == person_id]
+        if mine and late(links, person_id, delivery.occurred_at, sign_at):
+            best = max(mine, key=lambda link: WORTH[link.evidence].strength)
+            same_visitor = delivery.visitor_id == sender.visitor_id
+            recognition = sender.recognition if same_visitor else Recognition.COOKIE
+            return proven(person_id, best.evidence, recognition)
+    if delivery.person_id is not None and tx.graph.canonical(site.site_id, delivery.person_id) == person_id:
+        # The call named this person itself; only the address was missing.
+        return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
+    return None

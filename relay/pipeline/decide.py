@@ -1,0 +1,81 @@
+"""Native, backup, waiting or suppressed: the decision for one event. Pure.
+
+| Klaviyo's script             | visitor known to us | what happens                                              |
+|------------------------------|---------------------|-----------------------------------------------------------|
+| knew the visitor             | any                 | suppressed, ``native``                                    |
+| did not, or was not there    | yes                 | held, then sent unless Klaviyo identifies the visitor     |
+| did not, or was not there    | no                  | waits for late identity                                   |
+
+``all`` sends what is resolved without looking at Klaviyo; ``shadow`` decides like ``backup`` and only records.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from relay.config import Forward, Site
+from relay.delivery.states import State
+from relay.identity.resolve import Resolution
+from relay.model import KlaviyoState, Reason
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """Where a delivery begins. Times in epoch seconds."""
+
+    state: State
+    reason: Reason
+    cause: Reason
+    due_at: float
+    backfill: bool = False
+
+
+def klaviyo_state(context: Mapping[str, Any]) -> KlaviyoState:
+    """What the tag saw of Klaviyo's script; anything but a real boolean is unknown."""
+    seen = context.get("klaviyo")
+    if not isinstance(seen, dict):
+        return KlaviyoState()
+    present, identified, queued = (seen.get(name) for name in ("present", "identified", "queued"))
+    return KlaviyoState(
+        present=present if isinstance(present, bool) else None,
+        identified=identified if isinstance(identified, bool) else None,
+        queued=queued if isinstance(queued, int) and not isinstance(queued, bool) else None,
+    )
+
+
+def cause(klaviyo: KlaviyoState, site: Site) -> Reason:
+    """Why Klaviyo has to be told by us."""
+    if site.forward is Forward.ALL:
+        return Reason.FORWARD_ALL
+    return Reason.KLAVIYO_UNIDENTIFIED if klaviyo.present else Reason.KLAVIYO_ABSENT
+
+
+def decide(
+    klaviyo: KlaviyoState, resolution: Resolution, site: Site, *, may_forward: bool, occurred_at: float, now: float
+) -> Decision:
+    """The fate of an event that happened at ``occurred_at``, decided at ``now``."""
+    why = cause(klaviyo, site)
+    if not may_forward:
+        return Decision(state=State.SUPPRESSED, reason=Reason.GPC, cause=why, due_at=now)
+    if klaviyo.identified and site.forward is not Forward.ALL:
+        return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
+    if resolution.reason is not None or resolution.person_id is None:
+        unresolved = resolution.reason or Reason.NO_IDENTITY
+        return Decision(state=State.WAITING, reason=unresolved, cause=why, due_at=now)
+    return send(why, site, occurred_at=occurred_at, now=now)
+
+
+def send(why: Reason, site: Site, *, occurred_at: float, now: float) -> Decision:
+    """A resolved event that Klaviyo shall be told, found or released at ``now``.
+
+    It is held first, so that Klaviyo's own script, which may be learning the same identity at this moment, can
+    say so. What is older than the abandonment window is recorded without starting a flow.
+    """
+    hold = 0.0 if why is Reason.FORWARD_ALL else site.hold_seconds
+    return Decision(
+        state=State.HELD if hold > 0 else State.READY,
+        reason=why,
+        cause=why,
+        due_at=now + hold,
+        backfill=site.forward is Forward.SHADOW or now - occurred_at > site.abandonment_seconds,
+    )

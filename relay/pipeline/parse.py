@@ -1,0 +1,201 @@
+"""Bytes to messages: the first station after the door. Pure; every message is kept or dropped with a reason.
+
+Limits are Segment's own: 32 KB a message, 500 KB a batch. Sub-objects stay raw here: the answer needs to know
+only whether a message can be kept, the processor reads the rest.
+"""
+
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from relay.errors import RequestRefused
+from relay.model import DropReason, Message
+from relay.pipeline import mend
+
+MAX_MESSAGE_BYTES = 32 * 1024
+#: Decimal, so that "500 KB" refuses 501 KB however it is counted; Segment's clients stay below 475,000.
+MAX_BATCH_BYTES = 500_000
+MAX_ID = 256
+#: Klaviyo takes times after 1990 and at most a year ahead.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
+LATEST_AHEAD = 365 * 86400.0
+
+Context = dict[str, Any]
+
+TYPES = ("identify", "track", "page", "screen", "group", "alias")
+
+
+class Envelope(Struct, kw_only=True, rename="camel"):
+    """A batch as received; for a single call ``batch`` holds the body itself."""
+
+    batch: list[Raw]
+    write_key: str | None = None
+    visitor: str | None = None
+    sent_at: str | None = None
+    context: Raw = Raw(b"null")
+    integrations: Raw = Raw(b"null")
+
+
+class Received(Struct, frozen=True, array_like=True):
+    """A message that is kept, in the form the journal holds it."""
+
+    type: str
+    message_id: str
+    occurred_at: float
+    body: Raw
+    anonymous_id: str | None = None
+
+
+class Drop(Struct, frozen=True):
+    """A message that is not kept. ``text`` names the field and what was expected, never its content."""
+
+    reason: DropReason
+    text: str
+
+
+class _Message(Struct, kw_only=True, rename="camel"):
+    """A call read whole: what can be read at the door can be read again by the processor."""
+
+    type: str | None = None
+    event: str | None = None
+    name: str | None = None
+    message_id: str | None = None
+    user_id: str | int | None = None
+    previous_id: str | int | None = None
+    group_id: str | int | None = None
+    anonymous_id: str | int | None = None
+    timestamp: str | None = None
+    original_timestamp: str | None = None
+    traits: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    integrations: dict[str, Any] | None = None
+
+
+class _Common(Struct, kw_only=True, rename="camel"):
+    write_key: str | None = None
+    visitor: str | None = None
+    sent_at: str | None = None
+
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_commons = msgspec.json.Decoder(_Common)
+_messages = msgspec.json.Decoder(_Message)
+
+
+def read_envelope(body: bytes, call: str) -> Envelope:
+    """The envelope of a request to ``/v1/<call>``. Raises RequestRefused (400) naming what is wrong."""
+    try:
+        return _decode_envelope(body, call)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(400, "invalid_body", _explain(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        mended = mend.mend(body, message_level=3 if call == "batch" else 1)
+        if mended == mend.TOO_DEEP:
+            raise RequestRefused(400, DropReason.TOO_DEEP, f"message: expected at most {mend.MAX_DEPTH} levels")
+        return _decode_envelope(mended, call)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(400, "invalid_body", _explain(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RequestRefused(400, "invalid_json", "the body is not valid JSON") from None
+
+
+def _decode_envelope(body: bytes, call: str) -> Envelope:
+    if call == "batch":
+        return _envelopes.decode(body)
+    common = _commons.decode(body)
+    return Envelope(batch=[Raw(body)], write_key=common.write_key, visitor=common.visitor, sent_at=common.sent_at)
+
+
+def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tuple[Received, Context] | Drop:
+    """One message of an envelope and its context. ``call`` is the single call's type, or ``batch``.
+
+    ``skew`` is how many seconds the sender's clock is behind the relay's; times in epoch seconds.
+    """
+    body = bytes(raw)
+    if len(body) > MAX_MESSAGE_BYTES:
+        return Drop(DropReason.TOO_LARGE, f"message: expected at most {MAX_MESSAGE_BYTES} bytes, got {len(body)}")
+    if body == mend.TOO_DEEP or mend.is_too_deep(body):
+        return Drop(DropReason.TOO_DEEP, f"message: expected at most {mend.MAX_DEPTH} levels of nesting")
+    try:
+        head = _messages.decode(body)
+    except msgspec.ValidationError as error:
+        return Drop(DropReason.INVALID_MESSAGE, _explain(error))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Drop(DropReason.INVALID_MESSAGE, "message: expected valid JSON in UTF-8")
+    type_ = head.type if call == "batch" else call
+    if type_ not in TYPES:
+        return Drop(DropReason.UNKNOWN_TYPE, f"type: expected one of {', '.join(TYPES)}")
+    if type_ == "track" and not (head.event and head.event.strip()):
+        return Drop(DropReason.MISSING_EVENT, "event: expected a non-empty string")
+    if head.message_id is not None and not 0 < len(head.message_id) <= MAX_ID:
+        return Drop(DropReason.INVALID_MESSAGE, f"messageId: expected 1 to {MAX_ID} characters")
+    field = "originalTimestamp" if head.original_timestamp is not None else "timestamp"
+    written = head.original_timestamp or head.timestamp
+    occurred_at = received_at
+    if written is not None:
+        time = parse_time(written)
+        if time is None:
+            return Drop(DropReason.INVALID_TIMESTAMP, f"{field}: expected an ISO 8601 date-time")
+        occurred_at = time + skew
+        if not EARLIEST <= occurred_at <= received_at + LATEST_AHEAD:
+            return Drop(DropReason.INVALID_TIMESTAMP, f"{field}: expected a time after 1990, at most a year ahead")
+        occurred_at = min(occurred_at, received_at)  # nothing has happened that is yet to come
+    anonymous_id = None if head.anonymous_id is None else str(head.anonymous_id)[:MAX_ID]
+    message_id = head.message_id or str(uuid.uuid4())
+    return Received(type_, message_id, occurred_at, raw, anonymous_id), head.context or {}
+
+
+def read_body(received: Received) -> Message:
+    """The whole of a kept message, as the processor needs it."""
+    body = _messages.decode(received.body)
+    return Message(
+        type=received.type,
+        message_id=received.message_id,
+        occurred_at=received.occurred_at,
+        event=body.event.strip() if body.event else None,
+        name=body.name,
+        user_id=None if body.user_id is None else str(body.user_id),
+        previous_id=None if body.previous_id is None else str(body.previous_id),
+        group_id=None if body.group_id is None else str(body.group_id),
+        traits=body.traits or {},
+        properties=body.properties or {},
+        context=body.context or {},
+        integrations=body.integrations or {},
+    )
+
+
+def parse_time(text: str) -> float | None:
+    """Epoch seconds of an ISO 8601 date-time (UTC when it names no zone), or None."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def clock_skew(sent_at: str | None, received_at: float) -> float:
+    """Seconds to add to the sender's times (Segment: receivedAt - sentAt); 0 without a readable ``sentAt``."""
+    sent = parse_time(sent_at) if sent_at else None
+    return 0.0 if sent is None else received_at - sent
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    """A validation error in the house's words: the field and what was expected; never what was sent."""
+    text = str(error)
+    path = re.search(r"at `\$\.?([^`]*)`", text)
+    if missing := re.search(r"missing required field `([^`]*)`", text):
+        return f"{missing[1]}: is missing"
+    field = re.sub(r"\[\.\.\.\]", "", path[1]) if path else ""
+    expected = re.match(r"Expected `([^`]*)`", text)
+    wanted = " or ".join(_WORDS.get(t, t) for t in expected[1].split(" | ")) if expected else "a valid value"
+    return f"{field or 'message'}: expected {wanted}"
+
+
+_WORDS = {"str": "a string", "int": "a whole number", "object": "an object", "array": "an array"}

@@ -1,0 +1,134 @@
+"""The processor: the journal in order, group by group, each group one transaction.
+
+The literal list of steps every message takes is ``STEPS``. The transaction carries the journal position, so a crash
+anywhere repeats nothing.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from relay.clock import Clock
+from relay.config import Site
+from relay.errors import StoreError
+from relay.model import DropReason, Trust
+from relay.observe import describe
+from relay.pipeline import parse, steps
+from relay.pipeline.steps import End, Work
+from relay.store.base import Store, Transaction
+from relay.store.rows import Entry, JournalRow
+
+log = logging.getLogger("relay.process")
+
+#: Requests processed in one transaction: enough to share a sync, few enough to hold the writer only briefly.
+GROUP = 200
+#: How often the journal is looked at when nobody rings: another process may collect (``serve --web-only``).
+POLL_SECONDS = 0.5
+#: How long to wait when the database cannot be written.
+RETRY_SECONDS = 1.0
+
+#: The way of a message. Order matters: nothing is stored before consent, nothing is claimed twice.
+STEPS: tuple[Callable[[Work], End | None], ...] = (
+    steps.refuse_bots,
+    steps.ask_consent,
+    steps.speak_canonical,
+    steps.keep,
+    steps.hear_klaviyo,
+    steps.resolve,
+    steps.end_the_story,
+    steps.queue_deliveries,
+)
+
+
+class Processor:
+    """Processes the journal of one site. One processor a site: identity rules run in one order."""
+
+    def __init__(
+        self,
+        site: Site,
+        store: Store,
+        clock: Clock,
+        *,
+        secret: str,
+        journal_rings: asyncio.Event,
+        outbox_rings: asyncio.Event,
+    ) -> None:
+        self._site = site
+        self._store = store
+        self._clock = clock
+        self._secret = secret
+        self._journal_rings = journal_rings
+        self._outbox_rings = outbox_rings
+        self._position: int | None = None
+
+    async def run(self) -> None:
+        """Process until cancelled. A database that cannot be written is tried again; nothing is skipped."""
+        while True:
+            self._journal_rings.clear()
+            try:
+                processed = await self.process_next()
+            except StoreError as error:
+                log.error("processing waits for the database", extra={"problem": type(error).__name__})
+                await self._clock.wait(asyncio.Event(), RETRY_SECONDS)
+                continue
+            if not processed:
+                await self._clock.wait(self._journal_rings, POLL_SECONDS)
+
+    async def process_next(self) -> int:
+        """Process the next group of requests; how many there were. Raises StoreError."""
+        site_id = self._site.site_id
+        if self._position is None:
+            self._position = await self._store.transact(lambda tx: tx.ledger.position(site_id))
+        rows = await self._store.entries(site_id, self._position, GROUP)
+        if rows:
+            await self._store.transact(lambda tx: self._process(tx, rows))
+            self._position = rows[-1].seq
+            self._outbox_rings.set()
+        return len(rows)
+
+    def _process(self, tx: Transaction, rows: Sequence[JournalRow]) -> None:
+        sums: dict[tuple[str, str], int] = {}
+        for row in rows:
+            # The relay's own entries are not messages received from anybody.
+            internal = row.entry.trust is Trust.KLAVIYO
+            for end in self._ends(tx, row.entry):
+                if not internal:
+                    _add(sums, "received", "")
+                    _add(sums, end.name, end.reason)
+            for reason, n in row.entry.drops.items():
+                _add(sums, "received", "", n)
+                _add(sums, "dropped", reason, n)
+        for (name, reason), n in sums.items():
+            tx.ledger.count(self._site.site_id, name, reason, n)
+        tx.ledger.advance(self._site.site_id, rows[-1].seq)
+
+    def _ends(self, tx: Transaction, entry: Entry) -> Iterator[End]:
+        for received in entry.messages:
+            try:
+                yield tx.attempt(partial(self._take, tx, entry, received))
+            except (StoreError, sqlite3.Error):
+                raise
+            except Exception as error:
+                # A fault of ours in one message must stop neither its neighbours nor those behind it.
+                log.error("a message could not be processed", extra={"problem": describe(error)})
+                yield End("dropped", DropReason.PROCESSING_FAILED)
+
+    def _take(self, tx: Transaction, entry: Entry, received: parse.Received) -> End:
+        work = Work(
+            tx=tx,
+            site=self._site,
+            entry=entry,
+            message=parse.read_body(received),
+            secret=self._secret,
+            now=self._clock.now(),
+        )
+        for step in STEPS:
+            if (end := step(work)) is not None:
+                return end
+        return End("accepted")
+
+
+def _add(sums: dict[tuple[str, str], int], name: str, reason: str, n: int = 1) -> None:
+    sums[name, reason] = sums.get((name, reason), 0) + n

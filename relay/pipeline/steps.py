@@ -1,0 +1,233 @@
+"""The steps of a message through the processor, each a function of one thing: the ``Work`` on that message.
+
+A step fills in what it finds, or ends the message's way by returning an ``End``. Their order is in ``process``.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from user_agents import parse as parse_user_agent
+
+from relay.config import Forward, Site
+from relay.delivery.states import State
+from relay.identity import identifiers
+from relay.identity.evidence import Recognition
+from relay.identity.resolve import Resolution
+from relay.klaviyo import mapping
+from relay.model import (
+    ABANDONMENT_KINDS,
+    Commerce,
+    DeliveryKind,
+    DropReason,
+    Kept,
+    Kind,
+    KlaviyoState,
+    Message,
+    Reason,
+    Trust,
+)
+from relay.pipeline import attribute, consent, decide
+from relay.pipeline.canonical import canonicalise
+from relay.store.base import Transaction
+from relay.store.rows import Draft, Entry, StoredEvent
+
+
+class End(Struct, frozen=True):
+    """A message goes no further: a duplicate, or dropped for ``reason``."""
+
+    name: str
+    reason: str = ""
+
+
+class Work(Struct, kw_only=True):
+    """One message on its way through the steps; each step fills in what it finds."""
+
+    tx: Transaction
+    site: Site
+    entry: Entry
+    message: Message
+    secret: str
+    now: float
+    permission: consent.Permission = consent.EVERYTHING
+    commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
+    klaviyo: KlaviyoState = KlaviyoState()
+    event_id: int | None = None
+    resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)
+    changed_person_id: str | None = None
+
+
+def refuse_bots(work: Work) -> End | None:
+    if work.entry.trust is Trust.BROWSER and work.entry.user_agent and _is_bot(work.entry.user_agent):
+        return End("dropped", DropReason.BOT)
+    return None
+
+
+def ask_consent(work: Work) -> End | None:
+    entry = work.entry
+    work.permission = consent.permission(work.message.context, entry.trust, work.site.consent, gpc=entry.gpc)
+    if work.permission.keep:
+        return None
+    if entry.visitor_id is not None and consent.is_denied(work.message.context):
+        work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
+        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id]):
+            work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
+    return End("dropped", DropReason.CONSENT)
+
+
+def speak_canonical(work: Work) -> End | None:
+    work.commerce = canonicalise(work.message)
+    work.klaviyo = decide.klaviyo_state(work.message.context)
+    return None
+
+
+def keep(work: Work) -> End | None:
+    """Store the event; its message ID makes every later copy a duplicate."""
+    page = work.message.context.get("page")
+    url = page.get("url") if isinstance(page, dict) else None
+    kept = Kept(commerce=work.commerce, page_url=url if isinstance(url, str) else None)
+    work.event_id = work.tx.ledger.add_event(
+        StoredEvent(
+            site_id=work.site.site_id,
+            source=work.entry.trust,
+            message_id=work.message.message_id,
+            visitor_id=work.entry.visitor_id,
+            kind=work.commerce.kind,
+            name=work.commerce.name,
+            occurred_at=work.message.occurred_at,
+            received_at=work.entry.received_at,
+            body=msgspec.json.encode(kept),
+        )
+    )
+    return End("duplicate") if work.event_id is None else None
+
+
+def hear_klaviyo(work: Work) -> End | None:
+    """Klaviyo's script has identified this visitor: what it queued itself until now, it replays itself."""
+    knows_now = work.klaviyo.identified and work.entry.trust is Trust.BROWSER
+    if knows_now and work.entry.visitor_id is not None and work.site.forward is not Forward.ALL:
+        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id]):
+            if delivery.occurred_at <= work.message.occurred_at:
+                work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
+    return None
+
+
+def resolve(work: Work) -> End | None:
+    if not work.permission.forward:
+        return None
+    site, entry, message = work.site, work.entry, work.message
+    claims = identifiers.claims(message, work.commerce, entry.trust, site.country)
+    for refused in claims.refused:
+        work.tx.ledger.count(site.site_id, "refused_identifier", refused)
+    if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
+        for claimed in claims.identifiers:
+            attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
+        return None
+    found = attribute.attribute(
+        work.tx,
+        site,
+        message,
+        work.commerce.kind,
+        _without_forgotten(work, claims),
+        attribute.Sender(
+            trust=entry.trust,
+            visitor_id=entry.visitor_id,
+            recognition=Recognition(entry.recognition),
+            now=work.now,
+        ),
+    )
+    work.resolution, work.changed_person_id = found.resolution, found.changed_person_id
+    return None
+
+
+def end_the_story(work: Work) -> End | None:
+    """After an order nobody has abandoned anything: what has not left yet is recorded without starting a flow."""
+    if work.commerce.kind is not Kind.ORDER_COMPLETED:
+        return None
+    person_id, site_id = work.resolution.person_id, work.site.site_id
+    visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
+    if person_id is not None:
+        visitors += work.tx.graph.visitors_of(site_id, person_id)
+    for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id):
+        if delivery.commerce_kind in ABANDONMENT_KINDS and delivery.occurred_at <= work.message.occurred_at:
+            work.tx.outbox.only_record(delivery)
+    return None
+
+
+def queue_deliveries(work: Work) -> End | None:
+    """Put what Klaviyo must be told, or is spared, into the outbox, each with its reason."""
+    commerce, message = work.commerce, work.message
+    if work.entry.trust is Trust.KLAVIYO:
+        return None
+    decision = decide.decide(
+        work.klaviyo,
+        work.resolution,
+        work.site,
+        may_forward=work.permission.forward,
+        occurred_at=message.occurred_at,
+        now=work.now,
+    )
+    for action in mapping.actions(commerce):
+        work.tx.outbox.add(
+            _draft(
+                work,
+                decision,
+                kind=DeliveryKind.EVENT,
+                unique_id=mapping.unique_id(action, message.message_id, commerce),
+                person_id=work.resolution.person_id,
+                event_id=work.event_id,
+                commerce_kind=commerce.kind,
+                metric=action.metric,
+                action=action.key,
+                line=action.line,
+            )
+        )
+    if work.changed_person_id is not None and message.type == "identify" and decision.state is not State.WAITING:
+        if work.site.forward is Forward.SHADOW:
+            decision = msgspec.structs.replace(decision, state=State.SUPPRESSED, reason=Reason.SHADOW)
+        work.tx.outbox.add(
+            _draft(
+                work,
+                decision,
+                kind=DeliveryKind.PROFILE,
+                unique_id=f"backflow:profile:{message.message_id}",
+                person_id=work.changed_person_id,
+            )
+        )
+    return None
+
+
+def _draft(work: Work, decision: decide.Decision, **fields: Any) -> Draft:
+    return Draft(
+        site_id=work.site.site_id,
+        visitor_id=work.entry.visitor_id,
+        state=decision.state,
+        reason=decision.reason,
+        cause=decision.cause,
+        due_at=decision.due_at,
+        backfill=decision.backfill,
+        evidence=work.resolution.evidence,
+        confidence=work.resolution.confidence,
+        occurred_at=work.message.occurred_at,
+        created_at=work.now,
+        **fields,
+    )
+
+
+def _without_forgotten(work: Work, claims: identifiers.Claims) -> identifiers.Claims:
+    """Leave out erased identifiers of messages from before the erasure: they must not bring the person back."""
+    kept = tuple(i for i in claims.identifiers if not _is_forgotten(work, i))
+    return claims if len(kept) == len(claims.identifiers) else msgspec.structs.replace(claims, identifiers=kept)
+
+
+def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:
+    digest = attribute.forgetting_hash(work.secret, identifier)
+    at = work.tx.graph.forgotten_at(work.site.site_id, digest)
+    return at is not None and work.message.occurred_at <= at
+
+
+@lru_cache(maxsize=10_000)
+def _is_bot(user_agent: str) -> bool:
+    """Parsing an unseen string takes 2 ms, so this runs behind a cache, and never while collecting."""
+    return bool(parse_user_agent(user_agent).is_bot)

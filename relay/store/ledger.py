@@ -1,0 +1,87 @@
+"""Events, sums, the processor's position and Klaviyo's pauses in SQL."""
+
+from collections.abc import Sequence
+
+from relay.store.connection import Connection
+from relay.store.rows import Pause, StoredEvent
+
+
+class Ledger:
+    """The books of a site, inside a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._sql = connection.execute
+
+    def position(self, site_id: str) -> int:
+        """How far the site's journal is processed."""
+        row = self._sql("SELECT seq FROM positions WHERE site_id = ?", (site_id,)).fetchone()
+        return row[0] if row else 0
+
+    def advance(self, site_id: str, seq: int) -> None:
+        """Move the position; it never goes back."""
+        self._sql(
+            "INSERT INTO positions (site_id, seq) VALUES (?, ?)"
+            " ON CONFLICT (site_id) DO UPDATE SET seq = max(positions.seq, excluded.seq)",
+            (site_id, seq),
+        )
+
+    def count(self, site_id: str, name: str, reason: str = "", n: int = 1) -> None:
+        self._sql(
+            "INSERT INTO counts (site_id, name, reason, n) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, name, reason) DO UPDATE SET n = counts.n + excluded.n",
+            (site_id, name, reason, n),
+        )
+
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """All sums as (site_id, name, reason, n)."""
+        return list(self._sql("SELECT site_id, name, reason, n FROM counts ORDER BY site_id, name, reason"))
+
+    def add_event(self, event: StoredEvent) -> int | None:
+        """Keep an accepted event; its ID, or None when its message was accepted before."""
+        row = self._sql(
+            "INSERT INTO events (site_id, source, message_id, visitor_id, kind, name, occurred_at, received_at, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site_id, source, message_id) DO NOTHING"
+            " RETURNING event_id",
+            (
+                event.site_id,
+                event.source,
+                event.message_id,
+                event.visitor_id,
+                event.kind,
+                event.name,
+                event.occurred_at,
+                event.received_at,
+                event.body,
+            ),
+        ).fetchone()
+        return row[0] if row else None
+
+    def delete_events(self, site_id: str, *, received_before: float) -> int:
+        """Retention: drop old events whose deliveries are all settled, and those deliveries."""
+        doomed = (
+            "SELECT event_id FROM events WHERE site_id = ? AND received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries"
+            " d WHERE d.event_id = events.event_id AND d.state IN ('waiting', 'held', 'ready', 'sending'))"
+        )
+        self._sql(f"DELETE FROM deliveries WHERE event_id IN ({doomed})", (site_id, received_before))
+        cursor = self._sql(f"DELETE FROM events WHERE event_id IN ({doomed})", (site_id, received_before))
+        return int(cursor.rowcount)
+
+    def pauses(self, site_id: str) -> Sequence[Pause]:
+        """What Klaviyo refuses at present."""
+        rows = self._sql(
+            "SELECT scope, paused_until, reason, since FROM destinations WHERE site_id = ? ORDER BY scope", (site_id,)
+        )
+        return [Pause(*row) for row in rows]
+
+    def pause(self, site_id: str, pause: Pause) -> None:
+        """Note a refusal; ``since`` stays that of the first one."""
+        self._sql(
+            "INSERT INTO destinations (site_id, scope, paused_until, reason, since) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (site_id, scope) DO UPDATE SET paused_until = excluded.paused_until,"
+            " reason = excluded.reason",
+            (site_id, pause.scope, pause.until, pause.reason, pause.since),
+        )
+
+    def resume(self, site_id: str, scope: str) -> None:
+        """Klaviyo takes the key again."""
+        self._sql("DELETE FROM destinations WHERE site_id = ? AND scope = ?", (site_id, scope))

@@ -1,0 +1,120 @@
+"""What the store holds, row by row."""
+
+from msgspec import Struct
+
+from relay.delivery.states import State
+from relay.model import DeliveryKind, Reason, Recipient, Trust
+from relay.pipeline.parse import Received
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One request as the journal holds it. ``drops`` counts the messages refused at the door, by reason."""
+
+    site_id: str
+    received_at: float
+    trust: Trust
+    messages: list[Received] = []
+    drops: dict[str, int] = {}
+    visitor_id: str | None = None
+    recognition: str = "none"
+    ip: str | None = None
+    user_agent: str | None = None
+    gpc: bool = False
+
+
+class JournalRow(Struct, frozen=True):
+    seq: int
+    entry: Entry
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    """An accepted event. ``body`` is a ``model.Kept`` as JSON; ``source`` the trust it came with."""
+
+    site_id: str
+    source: Trust
+    message_id: str
+    visitor_id: str | None
+    kind: str
+    name: str
+    occurred_at: float
+    received_at: float
+    body: bytes
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """A delivery to be put into the outbox.
+
+    ``reason`` says why it stands in its state, ``cause`` why Klaviyo is told at all. ``payload`` is what a delivery
+    without an event needs to be sent.
+    """
+
+    site_id: str
+    kind: DeliveryKind
+    unique_id: str
+    state: State
+    reason: Reason
+    cause: Reason
+    occurred_at: float
+    created_at: float
+    due_at: float
+    event_id: int | None = None
+    commerce_kind: str = ""
+    metric: str = ""
+    action: str = ""
+    line: int | None = None
+    visitor_id: str | None = None
+    person_id: str | None = None
+    evidence: str = ""
+    confidence: float = 0.0
+    backfill: bool = False
+    payload: str | None = None
+
+
+class Unsent(Struct, frozen=True, kw_only=True):
+    """A delivery that has not left yet, as late identity and native replays look at it."""
+
+    delivery_id: int
+    kind: DeliveryKind
+    state: State
+    cause: Reason
+    commerce_kind: str
+    evidence: str
+    confidence: float
+    visitor_id: str | None
+    person_id: str | None
+    occurred_at: float
+    created_at: float
+    due_at: float
+    backfill: bool
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A delivery this worker holds the lease of, with everything needed to send it."""
+
+    delivery_id: int
+    site_id: str
+    kind: DeliveryKind
+    unique_id: str
+    metric: str
+    action: str
+    line: int | None
+    occurred_at: float
+    attempts: int  #: tries begun, this one included
+    first_attempt_at: float
+    cause: Reason
+    evidence: str
+    confidence: float
+    backfill: bool
+    person_id: str | None
+    payload: str | None
+    recipient: Recipient | None
+    event: bytes | None  #: the event as kept (``model.Kept`` as JSON)
+
+
+class Pause(Struct, frozen=True):
+    """Klaviyo refuses the key for this scope until the operator mends it; asked again at ``until``."""
+
+    scope: str
+    until: float
+    reason: str
+    since: float

@@ -1,0 +1,224 @@
+"""SQLite: one process, two files, one writer thread each.
+
+The journal and the state are separate files, so collecting never waits for processing. Requests that arrive while
+a commit is being synced share the next one (group commit without a timer: a timer brings nothing, as measured).
+WAL with synchronous=FULL: a commit that returned is on disk.
+"""
+
+import asyncio
+import fcntl
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+
+from relay.errors import SettingsError, StoreBusy, StoreUnavailable
+from relay.store import migrate
+from relay.store.base import Transaction
+from relay.store.rows import Entry, JournalRow
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+
+#: Requests that may wait for the journal before callers are told to come back (503).
+MAX_QUEUED = 1000
+#: Requests that share one commit at most: bounds how long the first of them waits.
+MAX_GROUP = 256
+#: How long to wait for another process that holds the database's lock, in seconds.
+BUSY_SECONDS = 5.0
+
+_entries = msgspec.json.Decoder(Entry)
+
+
+class SqliteStore:
+    """The Store contract on two SQLite files."""
+
+    def __init__(self, path: Path) -> None:
+        """Open (and migrate) the database at ``path`` and its journal beside it. Raises StoreUnavailable."""
+        self.path = path
+        self.journal_path = path.with_name(f"{path.stem}.journal{path.suffix or '.db'}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            migrate.sqlite(self.journal_path, "journal")
+            migrate.sqlite(path, "state")
+            self._journal = _Writer(self.journal_path, shared_commits=True)
+            self._state = _Writer(path, shared_commits=False)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{path}: {error}") from error
+
+    async def append(self, entry: Entry) -> None:
+        row = (entry.site_id, entry.received_at, msgspec.json.encode(entry))
+        await self._journal.run(lambda connection: connection.execute(_APPEND, row))
+
+    async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:
+        def read(connection: sqlite3.Connection) -> list[JournalRow]:
+            rows = connection.execute(
+                "SELECT seq, body FROM journal WHERE site_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (site_id, after, limit),
+            )
+            return [JournalRow(seq, _entries.decode(body)) for seq, body in rows]
+
+        return await self._journal.read(read)
+
+    async def trim(self, site_id: str, up_to: int, older_than: float) -> int:
+        sql = "DELETE FROM journal WHERE site_id = ? AND seq <= ? AND received_at < ?"
+        deleted: int = await self._journal.run(lambda c: c.execute(sql, (site_id, up_to, older_than)).rowcount)
+        return deleted
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        result: T = await self._state.run(lambda connection: work(Transaction.on(connection)))
+        return result
+
+    async def close(self) -> None:
+        await asyncio.gather(asyncio.to_thread(self._journal.close), asyncio.to_thread(self._state.close))
+
+    def lock_for_work(self) -> "WorkLock":
+        """Be the only process that works on this database. Raises SettingsError when another one does."""
+        return WorkLock(self.path.with_name(f"{self.path.name}.lock"))
+
+
+_APPEND = "INSERT INTO journal (site_id, received_at, body) VALUES (?, ?, ?)"
+
+
+class WorkLock:
+    """Held by the process that processes and delivers; the system frees it when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: IO[bytes] = path.open("wb")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            problem = "another relay is at work on this database; SQLite allows one (use PostgreSQL for several)"
+            raise SettingsError("RELAY_DATABASE_URL", problem) from None
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class _Job:
+    """A piece of work for the writer and where its outcome goes."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def finish(self) -> None:
+        if self.future.cancelled():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class _Writer:
+    """One file's writing thread, and a reading connection beside it.
+
+    With ``shared_commits`` jobs that wait together are committed together: right for appends, which cannot fail
+    one by one. Otherwise each job is a transaction of its own.
+    """
+
+    def __init__(self, path: Path, *, shared_commits: bool) -> None:
+        self._path = path
+        self._limit = MAX_GROUP if shared_commits else 1
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_QUEUED)
+        self._connection = _open(path)
+        self._reader = _open(path)
+        self._reading = asyncio.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=f"writer {path.name}", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Work) -> Any:
+        """Run ``work`` in a transaction; returns its result after the commit."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        job = _Job(work, asyncio.get_running_loop())
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise StoreBusy("the write queue is full") from None
+        return await job.future
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` on a connection of its own, outside the writer's way."""
+        async with self._reading:
+            try:
+                return await asyncio.to_thread(work, self._reader)
+            except sqlite3.Error as error:
+                raise StoreUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Finish what is queued, then close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+        self._reader.close()
+
+    def _work(self) -> None:
+        while (group := self._next_group()) is not None:
+            self._commit(group)
+            # One call into the loop wakes every request of the group.
+            group[0].loop.call_soon_threadsafe(_finish, group)
+
+    def _next_group(self) -> list[_Job] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < self._limit:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            group.append(job)
+        return group
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                job.result = job.work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # every job must hear of it, whatever it was
+            self._roll_back()
+            failure = StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
+            for job in group:
+                job.error = failure
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # The connection is of no use any more (the disk is gone): the next job gets a new one.
+            self._connection.close()
+            self._connection = _open(self._path)
+
+
+def _finish(group: list[_Job]) -> None:
+    for job in group:
+        job.finish()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection

@@ -1,0 +1,1 @@
+"""What the relay answers over HTTP."""
