@@ -48,7 +48,7 @@ WORTH = {
 STRONG = WORTH[Evidence.FORM].strength
 
 RECOGNISED = {
-    Recognition.DIRECT: (1.0, "the call itself says so"),
+    Recognition.DIRECT: (1.0, ""),
     Recognition.COOKIE: (0.99, "recognised by our signed first-party cookie"),
     Recognition.MIRROR: (0.98, "its cookie was gone, recognised by the signed copy in the browser's storage"),
     Recognition.NEW: (0.99, "still on its first visit"),

@@ -51,7 +51,7 @@ def _is_tracking(pair: str) -> bool:
 
 
 def _pieces(quantity: float) -> float | int:
-    return int(quantity) if quantity.is_integer() else quantity
+    return int(quantity) if quantity % 1 == 0 else quantity
 
 
 def _union(lists: Iterable[Iterable[str]]) -> list[str]:
@@ -81,7 +81,7 @@ def _item(product: Product) -> dict[str, Any]:
         "Coupon": product.coupon,
     }
     if product.extra:
-        return {**{key: value for key, value in product.extra.items() if own.get(key) is None}, **own}
+        return own | {key: value for key, value in product.extra.items() if own.get(key) in (None, ())}
     return own
 
 

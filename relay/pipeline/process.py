@@ -51,14 +51,14 @@ class Processor:
         store: Store,
         clock: Clock,
         *,
-        secret: str,
+        secrets: tuple[str, ...],
         journal_rings: asyncio.Event,
         outbox_rings: asyncio.Event,
     ) -> None:
         self._site = site
         self._store = store
         self._clock = clock
-        self._secret = secret
+        self._secrets = secrets
         self._journal_rings = journal_rings
         self._outbox_rings = outbox_rings
         self._position: int | None = None
@@ -121,7 +121,7 @@ class Processor:
             site=self._site,
             entry=entry,
             message=parse.read_body(received),
-            secret=self._secret,
+            secrets=self._secrets,
             now=self._clock.now(),
         )
         for step in STEPS:

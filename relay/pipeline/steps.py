@@ -48,7 +48,7 @@ class Work(Struct, kw_only=True):
     site: Site
     entry: Entry
     message: Message
-    secret: str
+    secrets: tuple[str, ...]
     now: float
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
@@ -222,9 +222,13 @@ def _without_forgotten(work: Work, claims: identifiers.Claims) -> identifiers.Cl
 
 
 def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:
-    digest = attribute.forgetting_hash(work.secret, identifier)
-    at = work.tx.graph.forgotten_at(work.site.site_id, digest)
-    return at is not None and work.message.occurred_at <= at
+    # The erasure was hashed with the key that was newest then; any of today's keys may be that one.
+    for secret in work.secrets:
+        digest = attribute.forgetting_hash(secret, identifier)
+        at = work.tx.graph.forgotten_at(work.site.site_id, digest)
+        if at is not None and work.message.occurred_at <= at:
+            return True
+    return False
 
 
 @lru_cache(maxsize=10_000)

@@ -64,6 +64,14 @@ class Store(Protocol):
         """Run ``work`` and commit; on any exception nothing of it stays. Raises StoreUnavailable."""
         ...
 
+    async def scrub(self, site_id: str, email: str) -> int:
+        """Delete the site's processed journal rows that hold this address; how many."""
+        ...
+
+    async def check(self) -> None:
+        """Prove that both the journal and the state can be written now. Raises StoreUnavailable."""
+        ...
+
     async def close(self) -> None:
         """Finish what is queued and close. May be called twice."""
         ...

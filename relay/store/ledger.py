@@ -2,8 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
+from relay.model import Commerce, Kept, Kind
 from relay.store.connection import Connection
 from relay.store.rows import Pause, StoredEvent
+
+#: What is left of an erased event.
+_ERASED = msgspec.json.encode(Kept(commerce=Commerce(kind=Kind.OTHER, name="erased")))
 
 
 class Ledger:
@@ -65,6 +71,26 @@ class Ledger:
         self._sql(f"DELETE FROM deliveries WHERE event_id IN ({doomed})", (site_id, received_before))
         cursor = self._sql(f"DELETE FROM events WHERE event_id IN ({doomed})", (site_id, received_before))
         return int(cursor.rowcount)
+
+    def erase_events(self, site_id: str, *, visitors: Sequence[str], person_ids: Sequence[str]) -> None:
+        """Empty every event of these visitors and persons. The rows stay: their message IDs still tell duplicates."""
+        for column, values in (("visitor_id", visitors), ("person_id", person_ids)):
+            for value in values:
+                where = f"site_id = ? AND {column} = ?"
+                doomed = f"SELECT event_id FROM deliveries WHERE {where}"
+                self._sql(
+                    f"UPDATE events SET body = ?, visitor_id = NULL WHERE event_id IN ({doomed})",
+                    (_ERASED, site_id, value),
+                )
+                self._sql(
+                    f"UPDATE deliveries SET recipient = NULL, visitor_id = NULL WHERE {where} AND state <> 'sending'",
+                    (site_id, value),
+                )
+        for visitor in visitors:
+            self._sql(
+                "UPDATE events SET body = ?, visitor_id = NULL WHERE site_id = ? AND visitor_id = ?",
+                (_ERASED, site_id, visitor),
+            )
 
     def pauses(self, site_id: str) -> Sequence[Pause]:
         """What Klaviyo refuses at present."""

@@ -17,7 +17,8 @@ from relay.store.connection import Connection
 from relay.store.rows import Claimed, Draft, Unsent
 
 _UNSENT = (
-    "delivery_id, kind, state, reason, commerce_kind, visitor_id, person_id, occurred_at, created_at, due_at, backfill"
+    "delivery_id, kind, state, cause, commerce_kind, evidence, confidence, visitor_id, person_id, occurred_at,"
+    " created_at, due_at, backfill"
 )
 _DRAFT = Draft.__struct_fields__
 
@@ -277,8 +278,21 @@ def _recipient(stored: bytes | None) -> Recipient | None:
 
 
 def _unsent(row: Sequence[Any]) -> Unsent:
-    values = dict(zip((name.strip() for name in _UNSENT.split(",")), row, strict=True))
-    return msgspec.convert(values, Unsent, strict=False)
+    return Unsent(
+        delivery_id=row[0],
+        kind=DeliveryKind(row[1]),
+        state=State(row[2]),
+        cause=Reason(row[3]),
+        commerce_kind=row[4],
+        evidence=row[5],
+        confidence=row[6],
+        visitor_id=row[7],
+        person_id=row[8],
+        occurred_at=row[9],
+        created_at=row[10],
+        due_at=row[11],
+        backfill=bool(row[12]),
+    )
 
 
 def _claimed(site_id: str, row: Sequence[Any], recipient: Recipient | None) -> Claimed:

@@ -48,7 +48,7 @@ class SqliteStore:
             self._journal = _Writer(self.journal_path, shared_commits=True)
             self._state = _Writer(path, shared_commits=False)
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{path}: {error}") from error
+            raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
 
     async def append(self, entry: Entry) -> None:
         row = (entry.site_id, entry.received_at, msgspec.json.encode(entry))
@@ -72,6 +72,17 @@ class SqliteStore:
     async def transact(self, work: Callable[[Transaction], T]) -> T:
         result: T = await self._state.run(lambda connection: work(Transaction.on(connection)))
         return result
+
+    async def scrub(self, site_id: str, email: str) -> int:
+        position = await self.transact(lambda tx: tx.ledger.position(site_id))
+        sql = "DELETE FROM journal WHERE site_id = ? AND seq <= ? AND instr(lower(CAST(body AS TEXT)), ?) > 0"
+        deleted: int = await self._journal.run(lambda c: c.execute(sql, (site_id, position, email)).rowcount)
+        return deleted
+
+    async def check(self) -> None:
+        # user_version is written in place, so this is a real write that changes nothing.
+        await self._journal.run(lambda c: c.execute("PRAGMA user_version = 1"))
+        await self._state.run(lambda c: c.execute("PRAGMA user_version = 1"))
 
     async def close(self) -> None:
         await asyncio.gather(asyncio.to_thread(self._journal.close), asyncio.to_thread(self._state.close))

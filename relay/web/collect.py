@@ -72,6 +72,10 @@ class Collect:
             log.error("a request could not be kept", extra={"problem": describe(error)})
             unavailable = RequestRefused(503, code, "cannot be kept now", retry_after=RETRY_AFTER_SECONDS)
             status, answer, extra = _refusal(unavailable)
+        except Exception as error:
+            fault = RequestRefused(500, "internal_error", "a fault of the relay; nothing was kept")
+            log.error("a request failed", extra={"problem": describe(error)})
+            status, answer, extra = _refusal(fault)
         await _answer(send, status, answer, [*cors, *extra])
 
     async def _collect(

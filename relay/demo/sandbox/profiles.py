@@ -4,7 +4,6 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -12,7 +11,7 @@ from msgspec import UNSET, Struct
 from relay.demo.sandbox import bodies
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_DETAILS = ("first_name", "last_name", "organization", "locale", "title", "image")
+DETAILS = ("first_name", "last_name", "organization", "locale", "title", "image")
 #: Order in which identifiers are believed.
 PRIORITY = ("id", "external_id", "email", "phone_number", "kx", "anonymous_id")
 
@@ -128,7 +127,7 @@ class Directory:
     def update(self, profile: Profile, sent: bodies.Profile | bodies.UpsertProfile, now: float, *, clear: bool) -> None:
         """Take over names, location, properties and ``meta``; a null clears only if ``clear`` (profile endpoints)."""
         attributes = sent.attributes
-        for name in _DETAILS:
+        for name in DETAILS:
             value = getattr(attributes, name)
             if value is not UNSET and (clear or value is not None):
                 setattr(profile, name, value)
@@ -186,53 +185,6 @@ class Directory:
 def is_exchange_id(value: str, company_id: str) -> bool:
     """Whether a value has the form of this company's ``_kx``."""
     return re.fullmatch(rf"[A-Za-z0-9_-]{{43}}=?\.{re.escape(company_id)}", value) is not None
-
-
-def resource(profile: Profile, base: str, *, subscriptions: bool = False) -> dict[str, Any]:
-    """The profile as a JSON:API resource object; ``base`` is the origin for its links."""
-    attributes: dict[str, Any] = {
-        "email": profile.email,
-        "phone_number": profile.phone_number,
-        "external_id": profile.external_id,
-        **{name: getattr(profile, name) for name in _DETAILS},
-        "created": iso(profile.created),
-        "updated": iso(profile.updated),
-        "last_event_date": iso(profile.last_event_date),
-        "location": {name: profile.location.get(name) for name in bodies.Location.__struct_fields__},
-        "properties": profile.properties,
-    }
-    if subscriptions:
-        marketing = {
-            "can_receive_email_marketing": profile.consent != "UNSUBSCRIBED",
-            "consent": profile.consent,
-            "consent_timestamp": None,
-            "last_updated": None,
-            "method": None,
-            "method_detail": "",
-            "custom_method_detail": None,
-            "double_optin": None,
-            "suppression": [{"reason": "UNSUBSCRIBE", "timestamp": iso(profile.updated)}]
-            if profile.consent == "UNSUBSCRIBED"
-            else [],
-            "list_suppressions": [],
-        }
-        attributes["subscriptions"] = {"email": {"marketing": marketing}}
-    self_link = f"{base}/api/profiles/{profile.id}/"
-    return {
-        "type": "profile",
-        "id": profile.id,
-        "attributes": attributes,
-        "relationships": {
-            name: {"links": {"self": f"{self_link}relationships/{name}/", "related": f"{self_link}{name}/"}}
-            for name in ("lists", "segments", "push-tokens", "conversations")
-        },
-        "links": {"self": self_link},
-    }
-
-
-def iso(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC, or None."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from relay.demo.storefront.cart import Cart, Contact, Line
 from relay.demo.storefront.catalog import Product, Variant
 from relay.demo.storefront.countries import COUNTRIES
-from relay.demo.storefront.money import major
+from relay.demo.storefront.money import included_tax, major
 from relay.demo.storefront.orders import Order, Totals
 
 
@@ -53,15 +53,15 @@ def checkout_started(cart: Cart, totals: Totals, email: str, base_url: str) -> d
 
 
 def order_completed(order: Order, base_url: str) -> dict[str, Any]:
-    """Properties of ``Order Completed``. ``revenue`` is the total without shipping and tax, as Segment defines it."""
+    """Properties of ``Order Completed``. ``revenue`` is without shipping and tax, as in Segment's spec."""
     sums = order.totals
-    tax_on_goods = sums.tax if not sums.shipping else round(sums.tax * (sums.total - sums.shipping) / sums.total)
+    goods = sums.total - sums.shipping
     address = _order_address(order.contact)
     return {
         "order_id": order.id,
         "order_number": f"#{order.number}",
         "total": major(sums.total),
-        "revenue": major(sums.total - sums.shipping - tax_on_goods),
+        "revenue": major(goods - included_tax(goods, sums.currency)),
         "subtotal": major(sums.subtotal),
         "shipping": major(sums.shipping),
         "tax": major(sums.tax),

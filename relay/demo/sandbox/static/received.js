@@ -43,7 +43,7 @@ function render() {
   choices();
   const matching = state.events.filter((event) =>
     (view.kind === "all" || words.metric(event).kind === view.kind) && (!view.profile || event.profile.id === view.profile));
-  const newest = matching.slice(-MOST_EVENTS).reverse();
+  const newest = matching.slice(-MOST_EVENTS).reverse().map((event) => ({ ...event, profile: addressee(event.profile) }));
   reconcile(at("events"), newest, (event) => event.id, eventCard);
   const hidden = matching.length - newest.length;
   set(at("more"), hidden ? `and ${hidden} older` : "");
@@ -56,6 +56,11 @@ function render() {
   }
   people();
   troubles();
+}
+
+/** What an event's card shows of its person; times of the profile would change every older card. */
+function addressee({ id, email, phone_number, external_id, first_name, last_name }) {
+  return { id, email, phone_number, external_id, first_name, last_name };
 }
 
 function counters() {

@@ -12,8 +12,12 @@ function renderSections(answer) {
     const fresh = new DOMParser().parseFromString(html, "text/html").querySelector(".shopify-section");
     if (place && fresh) place.innerHTML = fresh.innerHTML;
   }
-  const again = focused && document.querySelector(`[data-focus="${CSS.escape(focused)}"]`);
-  if (again) again.focus();
+  if (document.activeElement !== document.body) return;
+  // What had the focus is gone with its section: its successor gets it, or else the nearest thing that is still there.
+  const drawer = document.querySelector("cart-drawer");
+  const place = drawer.isOpen ? drawer : document.getElementById("main");
+  const again = focused && place.querySelector(`[data-focus="${CSS.escape(focused)}"]`);
+  (again || (drawer.isOpen ? drawer.querySelector("[data-drawer-close]") : place)).focus();
 }
 
 function announce(words) {
@@ -40,15 +44,15 @@ async function changeLine(line, quantity, source) {
 
 function onChangeClick(event, source) {
   const button = event.target.closest("[data-change]");
-  if (!button || button.disabled) return;
-  button.disabled = true;
+  if (!button || button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true"); // not disabled: that would take the focus away
   changeLine(Number(button.dataset.change), Number(button.dataset.quantity), source)
     .catch(() => {
       document.querySelectorAll("[data-cart-problem]").forEach((place) => {
         place.textContent = "The cart could not be changed. Try again in a moment.";
       });
     })
-    .finally(() => (button.disabled = false));
+    .finally(() => button.removeAttribute("aria-disabled"));
 }
 
 class CartDrawer extends HTMLElement {
@@ -56,10 +60,7 @@ class CartDrawer extends HTMLElement {
     this.dialog = this.querySelector("dialog");
     this.addEventListener("click", (event) => {
       if (event.target === this.dialog || event.target.closest("[data-drawer-close]")) this.close();
-      else {
-        onChangeClick(event, "cart-drawer");
-        if (!this.dialog.contains(document.activeElement)) this.querySelector("[data-drawer-close]").focus();
-      }
+      else onChangeClick(event, "cart-drawer");
     });
     this.dialog.addEventListener("keydown", (event) => this.keepFocusInside(event));
     this.dialog.addEventListener("close", () => document.documentElement.classList.remove("is-locked"));

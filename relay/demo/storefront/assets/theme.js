@@ -4,6 +4,9 @@ class VariantSelects extends HTMLElement {
   connectedCallback() {
     this.variants = JSON.parse(this.querySelector('script[type="application/json"]').textContent);
     this.addEventListener("change", (event) => this.choose(event.target.closest("fieldset")));
+    // A version chosen before this script was here, or restored by the browser on the way back.
+    const variant = this.find(this.chosen);
+    if (variant && String(variant.id) !== this.closest("form").querySelector(".product-variant-id").value) this.show(variant);
     this.mark();
   }
 

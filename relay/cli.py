@@ -1,0 +1,224 @@
+"""The command line: the only code that prints."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from relay import demo as demo_
+from relay import doctor as doctor_
+from relay import forget as forget_
+from relay.app import Relay, open_store
+from relay.app import work as work_
+from relay.clock import SystemClock
+from relay.config import Settings, Site
+from relay.errors import BackflowError, SettingsError
+from relay.observe import set_up_logging
+from relay.store.base import Transaction
+
+app = typer.Typer(
+    name="relay",
+    help="Backflow: a first-party tag and relay for Klaviyo, on your own domain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+T = TypeVar("T")
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_MARKS = {"ok": "[green]ok  [/green]", "warning": "[yellow]warn[/yellow]", "failed": "[red]FAIL[/red]"}
+
+SiteOption = Annotated[str | None, typer.Option("--site", help="Only this site (default: every site).")]
+
+
+@app.command()
+def demo(
+    shop_port: Annotated[int, typer.Option(help="Port of the storefront.")] = 8480,
+    relay_port: Annotated[int, typer.Option(help="Port of the relay.")] = 8481,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the Klaviyo sandbox.")] = 8482,
+    hold: Annotated[float, typer.Option(help="Seconds an event is held for Klaviyo's own script.")] = 3.0,
+) -> None:
+    """Start a shop, the relay and a Klaviyo sandbox on this machine. No account, no settings."""
+    set_up_logging("WARNING")
+    ports = demo_.Ports(shop=shop_port, relay=relay_port, sandbox=sandbox_port)
+
+    def ready() -> None:
+        out.print("\n[bold]Backflow demo[/bold]\n")
+        out.print(f"  1. Shop here              {ports.shop_url}")
+        out.print(f"  2. What Klaviyo received  {ports.sandbox_url}")
+        out.print(f"  3. The relay's console    {ports.relay_url}/console  (password: {demo_.CONSOLE_PASSWORD})\n")
+        out.print("Put something in the cart, go to the checkout and type an e-mail address: the earlier cart")
+        out.print(
+            f'arrives as "Added to Cart - Backup Flow", held {hold:g} s in case Klaviyo knows the shopper after all.'
+        )
+        out.print("Stop with Ctrl+C.\n")
+
+    _run(demo_.run(ports, hold_seconds=hold, ready=ready))
+
+
+@app.command()
+def serve(
+    web_only: Annotated[
+        bool, typer.Option("--web-only", help="Only collect; `relay work` processes and delivers elsewhere.")
+    ] = False,
+) -> None:
+    """Collect, process and deliver in one process."""
+    set_up_logging()
+    settings = _settings()
+    try:
+        relay = Relay(settings, work=not web_only)
+    except BackflowError as error:
+        _fail(str(error))
+    config = uvicorn.Config(
+        relay,
+        host=settings.host,
+        port=settings.port,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=10,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)
+
+
+@app.command()
+def work() -> None:
+    """Process and deliver, without web."""
+    set_up_logging()
+    settings = _settings()
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await work_(settings, stop)
+
+    _run(until_stopped())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the present schema."""
+    settings = _settings()
+
+    async def run() -> None:
+        store = open_store(settings)
+        await store.close()
+        out.print(f"The database is at the present schema: {store.path} and {store.journal_path}")
+
+    _run(run())
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, database, the Klaviyo key and what browsers will do with the cookie."""
+    settings = _settings()
+    failed = False
+
+    async def examine() -> list[doctor_.Check]:
+        store = open_store(settings)
+        try:
+            return await doctor_.examine(settings, store)
+        finally:
+            await store.close()
+
+    for check in _run(examine()):
+        out.print(f"{_MARKS[check.state]} {check.subject}: {check.text}")
+        failed |= check.state == "failed"
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    site: SiteOption = None,
+    reason: Annotated[str | None, typer.Option(help="Only dead deliveries with this reason.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Only this metric, without the suffix.")] = None,
+    since_hours: Annotated[float, typer.Option(help="Only those that died within this many hours.")] = 24 * 90,
+) -> None:
+    """Put dead deliveries back into the queue."""
+    settings = _settings()
+
+    async def run() -> None:
+        sites = _sites(settings, site)
+        store, now = open_store(settings), SystemClock().now()
+        since = now - timedelta(hours=since_hours).total_seconds()
+
+        def put_back(tx: Transaction) -> int:
+            return sum(
+                tx.outbox.replay(each.site_id, now=now, reason=reason, metric=metric, since=since) for each in sites
+            )
+
+        try:
+            n = await store.transact(put_back)
+        finally:
+            await store.close()
+        out.print(f"{n} deliveries put back into the queue.")
+
+    _run(run())
+
+
+@app.command()
+def forget(email: Annotated[str, typer.Argument(help="The person's e-mail address.")], site: SiteOption = None) -> None:
+    """Erase a person: rows and links go, and Klaviyo is asked to erase the profile too."""
+    settings = _settings()
+
+    async def run() -> forget_.Erased:
+        sites = _sites(settings, site)
+        store = open_store(settings)
+        try:
+            secret = settings.secret_keys[0]
+            return await forget_.forget(store, sites, email, secret=secret, now=SystemClock().now())
+        except ValueError as error:
+            _fail(f"EMAIL: {error}")
+        finally:
+            await store.close()
+
+    out.print(_run(run()).in_words())
+
+
+def main() -> None:
+    """The ``relay`` command."""
+    app()
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.read()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _sites(settings: Settings, site_id: str | None) -> tuple[Site, ...]:
+    chosen = tuple(site for site in settings.sites if site_id in (None, site.site_id))
+    if not chosen:
+        _fail(f"--site: expected one of {', '.join(site.site_id for site in settings.sites)}")
+    return chosen
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; an error of ours is told in one line."""
+    try:
+        return asyncio.run(coroutine)
+    except BackflowError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[red]relay:[/red] {message}")
+    raise typer.Exit(1)

@@ -1,0 +1,110 @@
+"""What ``relay doctor`` examines: settings, database, Klaviyo's key, and what Safari will do with the cookie."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from typing import Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from relay.config import Settings, Site
+from relay.errors import StoreError
+from relay.klaviyo.client import KlaviyoClient
+from relay.store.sqlite import SqliteStore
+
+
+class Check(Struct, frozen=True):
+    """One finding: ``ok``, a ``warning``, or ``failed`` when the relay cannot do its work."""
+
+    subject: str
+    state: Literal["ok", "warning", "failed"]
+    text: str
+
+
+async def examine(settings: Settings, store: SqliteStore) -> list[Check]:
+    """Every finding, in the order of an event's path."""
+    return [check async for check in _examine(settings, store)]
+
+
+async def _examine(settings: Settings, store: SqliteStore) -> AsyncIterator[Check]:
+    try:
+        await store.check()
+        yield Check("Database", "ok", f"{store.path} and its journal can be written")
+    except StoreError as error:
+        yield Check("Database", "failed", str(error))
+    if settings.console_password is None:
+        yield Check("Console", "warning", "closed: RELAY_CONSOLE_PASSWORD is not set")
+    for site in settings.sites:
+        for check in _site_settings(site):
+            yield check
+        yield await _klaviyo(site)
+        for origin in sorted(site.allowed_origins):
+            yield await asyncio.to_thread(_cookie_life, origin, settings)
+
+
+def _site_settings(site: Site) -> list[Check]:
+    subject = f"Site {site.site_id}"
+    if not site.allowed_origins:
+        return [Check(subject, "warning", "no browser may send: RELAY_ALLOWED_ORIGINS is empty")]
+    found = [Check(subject, "ok", f"browsers may send from {', '.join(sorted(site.allowed_origins))}")]
+    found += [
+        Check(subject, "warning", f"{origin} is not https: its cookies are not Secure")
+        for origin in sorted(site.allowed_origins)
+        if origin.startswith("http://") and "localhost" not in origin
+    ]
+    return found
+
+
+async def _klaviyo(site: Site) -> Check:
+    subject = f"Klaviyo for {site.site_id}"
+    if site.klaviyo_api_key is None:
+        return Check(subject, "failed", "RELAY_KLAVIYO_API_KEY is not set: deliveries wait")
+    client = KlaviyoClient(site)
+    try:
+        # A look-up of nothing: it tells whether the key is accepted and whether it may read profiles.
+        answer = await client.look_up("x" * 43 + ".XXXXXX")
+    finally:
+        await client.close()
+    if answer.status is None:
+        return Check(subject, "failed", f"{site.klaviyo_url} does not answer ({answer.error})")
+    if answer.status == 401:
+        return Check(subject, "failed", "the API key is not accepted (401)")
+    if answer.status == 403:
+        text = "the API key may not read profiles (profiles:read): events of e-mail links go out under their _kx"
+        return Check(subject, "warning", text)
+    if answer.status >= 400:
+        return Check(subject, "warning", f"answered {answer.status} {answer.error}")
+    return Check(subject, "ok", "the API key is accepted and may read profiles")
+
+
+def _cookie_life(origin: str, settings: Settings) -> Check:
+    """What Safari does with the cookie of a relay on this machine's public name.
+
+    WebKit compares the relay's address with the page's: the same /16 (IPv4) or /64 (IPv6) keeps the cookie as asked,
+    anything else is cut to 7 days (WebKit, NetworkTaskCocoa.mm).
+    """
+    host = urlsplit(origin).hostname or ""
+    subject = f"Safari and {host}"
+    if settings.path_prefix:
+        return Check(subject, "ok", f"the relay is a path of the shop ({settings.path_prefix}): 400 days")
+    try:
+        shop = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, 443)}
+        own = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(settings.host, settings.port)}
+    except OSError:
+        return Check(subject, "warning", "its address could not be resolved from here")
+    if any(same_network(a, b) for a in shop for b in own):
+        return Check(subject, "ok", "the relay is in the shop's network: 400 days")
+    return Check(subject, "warning", "the relay is in another network: 7 days, renewed at each visit")
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def same_network(one: Address, other: Address) -> bool:
+    """Whether WebKit takes the two for one party: the same first 16 bits (IPv4) or 64 bits (IPv6)."""
+    if one.version != other.version:
+        return False
+    kept = 16 if one.version == 4 else 64
+    return int(one) >> (one.max_prefixlen - kept) == int(other) >> (other.max_prefixlen - kept)

@@ -1,0 +1,71 @@
+"""Erasure: rows and links go, a keyed hash stays against resurrection, Klaviyo is asked to erase too."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from relay.config import Site
+from relay.delivery.states import State
+from relay.identity.identifiers import Identifier, IdentifierKind, normal_email
+from relay.model import DeliveryKind, Reason
+from relay.pipeline.attribute import forgetting_hash
+from relay.store.base import Store, Transaction
+from relay.store.rows import Draft
+
+log = logging.getLogger("relay.forget")
+
+
+class Erased(Struct, frozen=True):
+    """What an erasure did: on how many sites the person was known, and how many were asked to erase at Klaviyo."""
+
+    known: int
+    asked: int
+
+    def in_words(self) -> str:
+        found = f"Erased on {self.known} site(s)." if self.known else "Nobody with this address was known here."
+        return f"{found} Klaviyo is asked to erase the profile for {self.asked} site(s), as soon as the relay runs."
+
+
+async def forget(store: Store, sites: Sequence[Site], raw_email: str, *, secret: str, now: float) -> Erased:
+    """Erase the person with this address on ``sites``. Raises ValueError when it is no e-mail address."""
+    email = normal_email(raw_email)
+    if email is None:
+        raise ValueError("expected an e-mail address")
+    known = 0
+    for site in sites:
+        known += await store.transact(partial(_forget, site=site, email=email, secret=secret, now=now))
+        await store.scrub(site.site_id, email)
+    log.info("a person was erased", extra={"reason": "operator"})
+    return Erased(known=known, asked=len(sites))
+
+
+def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) -> int:
+    site_id, identifier = site.site_id, Identifier(IdentifierKind.EMAIL, email)
+    owner = tx.graph.owners(site_id, [identifier]).get(identifier)
+    erased = {identifier}
+    if owner is not None:
+        erased |= set(tx.graph.identifiers_of(site_id, owner.person_id))
+        visitors = tx.graph.visitors_of(site_id, owner.person_id)
+        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id):
+            tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
+        tx.ledger.erase_events(site_id, visitors=visitors, person_ids=tx.graph.members(site_id, owner.person_id))
+    hashes = [forgetting_hash(secret, each) for each in erased]
+    tx.graph.forget(site_id, owner.person_id if owner else "", hashes, at=now)
+    tx.outbox.add(
+        Draft(
+            site_id=site_id,
+            kind=DeliveryKind.DELETION,
+            unique_id=f"backflow:deletion:{uuid.uuid4().hex}",
+            state=State.READY,
+            reason=Reason.FORGOTTEN,
+            cause=Reason.FORGOTTEN,
+            occurred_at=now,
+            created_at=now,
+            due_at=now,
+            payload=email,
+        )
+    )
+    return 1 if owner else 0

@@ -1,0 +1,41 @@
+"""Keeping house: waiting events that found nobody expire, old rows are deleted."""
+
+import asyncio
+import logging
+
+from relay.clock import Clock
+from relay.config import Site
+from relay.errors import StoreError
+from relay.store.base import Store
+
+log = logging.getLogger("relay.retention")
+
+#: Processed journal rows are kept this long, so that a mended rule can be replayed.
+JOURNAL_SECONDS = 7 * 86400.0
+#: Events and their settled deliveries are kept this long.
+EVENT_SECONDS = 90 * 86400.0
+#: How often the house is kept.
+EVERY_SECONDS = 600.0
+
+
+async def keep_house(store: Store, site: Site, now: float) -> None:
+    """Expire and delete once. Raises StoreError."""
+    site_id = site.site_id
+    expired = await store.transact(
+        lambda tx: tx.outbox.expire(site_id, occurred_before=now - site.waiting_seconds, at=now)
+    )
+    deleted = await store.transact(lambda tx: tx.ledger.delete_events(site_id, received_before=now - EVENT_SECONDS))
+    position = await store.transact(lambda tx: tx.ledger.position(site_id))
+    trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)
+    if expired or deleted or trimmed:
+        log.info("kept house", extra={"site": site_id, "expired": expired, "deleted": deleted + trimmed})
+
+
+async def run(store: Store, site: Site, clock: Clock) -> None:
+    """Keep house until cancelled."""
+    while True:
+        try:
+            await keep_house(store, site, clock.now())
+        except StoreError:
+            log.error("house could not be kept", extra={"site": site.site_id})
+        await clock.wait(asyncio.Event(), EVERY_SECONDS)
