@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from relay.config import Settings, Site
+from relay.config import SHORT_SECRET, Settings, Site
 from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
 from relay.store.sqlite import SqliteStore
@@ -34,6 +34,8 @@ async def _examine(settings: Settings, store: SqliteStore) -> AsyncIterator[Chec
         yield Check("Database", "ok", f"{store.path} and its journal can be written")
     except StoreError as error:
         yield Check("Database", "failed", str(error))
+    if any(len(key) < SHORT_SECRET for key in settings.secret_keys):
+        yield Check("Signing keys", "warning", f"RELAY_SECRET_KEYS has a key of fewer than {SHORT_SECRET} characters")
     if settings.console_password is None:
         yield Check("Console", "warning", "closed: RELAY_CONSOLE_PASSWORD is not set")
     for site in settings.sites:

@@ -215,6 +215,7 @@ class Action(Struct, frozen=True):
     key: str  #: ``added_to_cart``, ``placed_order``, ``ordered_product``: names the action in ``unique_id``
     metric: str  #: the metric's name without the site's suffix
     line: int | None = None  #: index into ``Commerce.items`` for an ordered product
+    item: str | None = None  #: what names that line within its order, for ``unique_id``
 
 
 class Kept(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,7 @@ from relay.klaviyo import properties
 from relay.klaviyo.currencies import ISO_4217
 from relay.klaviyo.limits import MAX_METRIC_NAME, Trimmer, clean
 from relay.klaviyo.profiles import profile_body, resource, rfc3339
-from relay.model import Action, Commerce, Kind, Proof, Recipient
+from relay.model import Action, Commerce, Kind, Product, Proof, Recipient
 
 __all__ = ["REVISION", "actions", "event_body", "profile_body", "unique_id"]
 
@@ -36,8 +36,8 @@ def actions(commerce: Commerce) -> tuple[Action, ...]:
     """Return the metrics an event becomes: none for page, identify, group, alias and signing out; an order becomes
     Placed Order and one Ordered Product per line."""
     if commerce.kind is Kind.ORDER_COMPLETED:
-        lines = (Action("ordered_product", "Ordered Product", line) for line in range(len(commerce.items)))
-        return (_PLACED_ORDER, *lines)
+        keys = enumerate(_line_keys(commerce.items))
+        return (_PLACED_ORDER, *(Action("ordered_product", "Ordered Product", line, key) for line, key in keys))
     if commerce.kind is Kind.OTHER:
         return (Action("custom", commerce.name),) if commerce.name else ()
     return _ACTIONS.get(commerce.kind, ())
@@ -53,7 +53,8 @@ def unique_id(action: Action, message_id: str, commerce: Commerce) -> str:
     if action.key == "placed_order":
         found = order_id or message_id
     elif action.line is not None:
-        found = f"{order_id or message_id}:{_line_key(commerce, action.line)}"
+        item = action.item or _line_keys(commerce.items)[action.line]
+        found = f"{order_id or message_id}:{item}"
     else:
         found = message_id
     result = clean(f"backflow:{action.key}:{found}")
@@ -62,16 +63,16 @@ def unique_id(action: Action, message_id: str, commerce: Commerce) -> str:
     return result
 
 
-def _line_key(commerce: Commerce, line: int) -> str:
-    """Return what names a line within its order; a colon occurs in it only before the number of a repeated line."""
-    key = _product_key(commerce, line)
-    repeated = any(_product_key(commerce, earlier) == key for earlier in range(line))
-    return f"{key}:{line}" if repeated else key
-
-
-def _product_key(commerce: Commerce, line: int) -> str:
-    item = commerce.items[line]
-    return (item.variant_id or item.product_id or item.sku or f"line-{line}").replace(":", "%3A")
+def _line_keys(items: tuple[Product, ...]) -> list[str]:
+    """Return what names each line within its order: its product, and from the second line of a product on its place
+    too. A colon occurs only before the place, so that no product can be named like a repetition."""
+    keys: list[str] = []
+    seen: set[str] = set()
+    for line, item in enumerate(items):
+        key = (item.variant_id or item.product_id or item.sku or f"line-{line}").replace(":", "%3A")
+        keys.append(f"{key}:{line}" if key in seen else key)
+        seen.add(key)
+    return keys
 
 
 def metric_name(metric: str, suffix: str) -> str:

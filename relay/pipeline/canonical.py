@@ -5,22 +5,15 @@ nothing: what it cannot read or place stays in ``properties`` (of a line: in ``P
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from relay.model import Address, Commerce, Kind, Message, Order, Product
-from relay.pipeline import products, values, vocabulary
-
-#: The product fields of one line, and what else the line holds.
-Line = tuple[dict[str, Any], dict[str, Any]]
+from relay.pipeline import products, shopify, values, vocabulary
+from relay.pipeline.products import Line
 
 _ONE_PRODUCT = frozenset({Kind.PRODUCT_VIEWED, Kind.PRODUCT_ADDED, Kind.PRODUCT_REMOVED})
 _WHOLE_CART = frozenset({Kind.CART_VIEWED, Kind.CHECKOUT_STARTED, Kind.ORDER_COMPLETED})
 _WITH_ORDER = frozenset({Kind.CHECKOUT_STARTED, Kind.ORDER_COMPLETED})
-_PRODUCT_KEYS = frozenset({"product_id", "variant_id", "sku"})
-_IDENTITY = _PRODUCT_KEYS | {"name"}
-#: Where Meta keeps the name and category of the product.
-_CONTENT = {"name": "content_name", "categories": "content_category"}
 _ORDER_FIELDS = frozenset(
     {
         "order_id",
@@ -63,21 +56,21 @@ def canonicalise(message: Message) -> Commerce:
     worth of the whole cart comes first when it is known.
     """
     kind = kind_of(message)
-    flat = products.unwrap(message.properties)
+    flat = shopify.unwrap(message.properties)
     email = _take_contact(flat, _EMAIL_KEYS, message)
     phone = _take_contact(flat, _PHONE_KEYS, message)
     table = vocabulary.EVENT.get(kind)
     if table is None:
         return _passed_through(message, kind, email, phone)
-    products.unfold(flat)
+    shopify.unfold(flat)
     fields, rest, taken = vocabulary.read(flat, table)
-    lines = _lines(fields, rest, taken, flat)
+    lines = products.lines_of(fields, rest, taken, flat)
     lead: Line | None = None
     whole_cart = kind in _WHOLE_CART
     if kind in _ONE_PRODUCT:
-        lead, lines, whole_cart = _lead(kind, fields, lines, rest, taken, flat)
+        lead, lines, whole_cart = products.lead_of(kind, fields, lines, rest, taken, flat)
     elif whole_cart and not lines:
-        lines, rest = _only_line(rest)
+        lines, rest = products.only_line(rest)
     currency = _currency(fields, lead, lines)
     base = values.page_address(message.context)
     product = None if lead is None else _product(lead, currency, base)
@@ -147,77 +140,6 @@ def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message)
                 if (found := values.text(traits.get(key))) is not None:
                     return found
     return None
-
-
-def _lines(fields: dict[str, Any], rest: dict[str, Any], taken: dict[str, str], flat: dict[str, Any]) -> list[Line]:
-    """Return the lines of the call; Meta's bare ``content_ids`` are lines of their own when it has no others."""
-    lines = [products.read_line(line) for line in fields.get("lines", ())]
-    ids = fields.get("content_ids", ())
-    if not lines:
-        return [({"product_id": one}, {}) for one in ids]
-    if ids and not {line.get("product_id") for line, _ in lines}.issuperset(ids):
-        rest[taken["content_ids"]] = flat[taken["content_ids"]]
-    return lines
-
-
-def _lead(
-    kind: Kind,
-    fields: dict[str, Any],
-    lines: list[Line],
-    rest: dict[str, Any],
-    taken: dict[str, str],
-    flat: dict[str, Any],
-) -> tuple[Line | None, list[Line], bool]:
-    """Return the one product a call is about, the other lines, and whether those are the whole cart.
-
-    A product named among the properties comes first, and lines beside it are the cart (the view of a product has no
-    cart: they stay where they were). Else the first line is the product, and the only line is completed from the
-    properties: Meta keeps names there, others prices.
-    """
-    if not _IDENTITY.isdisjoint(fields):
-        _put_back(rest, _CONTENT.values(), taken, flat)
-        if kind is Kind.PRODUCT_VIEWED or "lines" not in fields:
-            _put_back(rest, ("lines", "content_ids"), taken, flat)
-            lines = []
-        return (fields, {}), lines, bool(lines)
-    if len(lines) > 1:
-        _put_back(rest, (*vocabulary.PRODUCT_FIELDS, *_CONTENT.values()), taken, flat)
-        return lines[0], lines, False
-    line, extra = lines[0] if lines else ({}, {})
-    lead = {field: fields[field] for field in vocabulary.PRODUCT_FIELDS if field in fields}
-    lead |= {field: fields[source] for field, source in _CONTENT.items() if source in fields and field not in lead}
-    _put_back(rest, [field for field in lead if field in line], taken, flat)
-    lead |= line
-    _put_back(
-        rest, [source for field, source in _CONTENT.items() if lead.get(field) != fields.get(source)], taken, flat
-    )
-    if lines and _from_meta(taken):
-        _price_from_value(lead, fields)
-    return ((lead, extra) if lead or extra else None), [], False
-
-
-def _put_back(rest: dict[str, Any], names: Iterable[str], taken: dict[str, str], flat: dict[str, Any]) -> None:
-    """Leave fields that were read but not used where they came from."""
-    for name in names:
-        if (key := taken.get(name)) is not None:
-            rest[key] = flat[key]
-
-
-def _from_meta(taken: dict[str, str]) -> bool:
-    return taken.get("lines") == "contents" or ("lines" not in taken and "content_ids" in taken)
-
-
-def _price_from_value(lead: dict[str, Any], fields: dict[str, Any]) -> None:
-    """Meta's calls about one product often carry its price as their value only."""
-    value, pieces = fields.get("value"), lead.get("quantity", 1.0)
-    if value is not None and pieces > 0 and "price" not in lead and "line_total" not in lead:
-        lead["price"] = round(value / pieces, 4)
-
-
-def _only_line(rest: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
-    """Return the product among the properties of a cart without lines ("buy now"); a bare name is not one."""
-    top, left, _ = vocabulary.read(rest, vocabulary.TOP_PRODUCT)
-    return ([], rest) if _PRODUCT_KEYS.isdisjoint(top) else ([(top, {})], left)
 
 
 def _currency(fields: dict[str, Any], lead: Line | None, lines: list[Line]) -> str | None:

@@ -14,7 +14,8 @@ MAX_DEPTH = 100
 #: Stands where a message was nested deeper than MAX_DEPTH. No message of the Segment spec can be this.
 TOO_DEEP = b'"\\u0000too deep"'
 
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+#: A string, or what is left of one that never ends: that the pattern always matches at a quote keeps it linear.
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rf"(?P<pair>{_HIGH}{_LOW})|(?P<lone>{_HIGH}|{_LOW})|\\.", re.DOTALL)
 _NO_NUMBER = re.compile(rf"{_STRING}|(?P<no_number>-?\b(?:NaN|Infinity)\b)", re.DOTALL)

@@ -97,7 +97,7 @@ def read_envelope(body: bytes, call: str) -> Envelope:
         pass
     try:
         mended = mend.mend(body, message_level=3 if call == "batch" else 1)
-        if mended == mend.TOO_DEEP:
+        if mended.strip() == mend.TOO_DEEP:
             raise RequestRefused(400, DropReason.TOO_DEEP, f"message: expected at most {mend.MAX_DEPTH} levels")
         return _decode_envelope(mended, call)
     except msgspec.ValidationError as error:
@@ -124,7 +124,12 @@ def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tup
     if body == mend.TOO_DEEP or mend.is_too_deep(body):
         return Drop(DropReason.TOO_DEEP, f"message: expected at most {mend.MAX_DEPTH} levels of nesting")
     try:
-        head = _messages.decode(body)
+        try:
+            head = _messages.decode(body)
+        except UnicodeDecodeError:
+            # The envelope's decoder passes over what it keeps raw: a broken byte comes to light only here.
+            raw = Raw(mend.mend(body, message_level=1))
+            head = _messages.decode(raw)
     except msgspec.ValidationError as error:
         return Drop(DropReason.INVALID_MESSAGE, _explain(error))
     except (msgspec.DecodeError, UnicodeDecodeError):

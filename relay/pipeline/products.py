@@ -1,171 +1,99 @@
-"""Lines and products: one shape out of everybody's, Shopify's nested ones unfolded first.
+"""Lines and products: one shape out of everybody's, and which of them a call is about.
 
-Third part of the canonical step. Unfolding only renames: what it has no name for stays where it was, so that the
-reader after it can keep it.
+Third part of the canonical step, after the tables of words and the unfolding.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-from relay.model import Product
-from relay.pipeline import values, vocabulary
+from relay.model import Kind, Product
+from relay.pipeline import shopify, values, vocabulary
 
-_Path = tuple[tuple[str, ...], str]
+#: The product fields of one line, and what else the line holds.
+Line = tuple[dict[str, Any], dict[str, Any]]
 
-
-def _paths(table: dict[str, str]) -> tuple[_Path, ...]:
-    return tuple((tuple(path.split(".")), name) for path, name in table.items())
-
-
-_VARIANT = _paths(
-    {
-        "id": "variant_id",
-        "sku": "sku",
-        "title": "variant_name",
-        "price.currencyCode": "currency",
-        "price": "price",
-        "compareAtPrice": "compare_at_price",
-        "image.src": "image_url",
-        "product.id": "product_id",
-        "product.title": "name",
-        "product.vendor": "brand",
-        "product.type": "category",
-        "product.url": "url",
-    }
-)
-_LINE = _paths({"id": "line_id", "finalLinePrice": "line_total", "cost.totalAmount": "line_total", "title": "name"})
-_CART_LINE = (*_LINE, *_paths({target: target for _, target in _VARIANT} | {"quantity": "quantity"}))
-_CONTAINERS = {
-    "cart": _paths(
-        {
-            "id": "cart_token",
-            "lines": "products",
-            "cost.totalAmount.currencyCode": "currency",
-            "cost.totalAmount": "cart_value",
-        }
-    ),
-    "checkout": _paths(
-        {
-            "token": "cart_token",
-            "currencyCode": "currency",
-            "totalPrice": "total",
-            "subtotalPrice": "subtotal",
-            "totalTax": "tax",
-            "shippingLine.price": "shipping",
-            "discountsAmount": "discount",
-            "lineItems": "products",
-            "order.id": "order_id",
-            "billingAddress": "billing_address",
-            "shippingAddress": "shipping_address",
-        }
-    ),
-    "collection": _paths({"id": "collection_id", "title": "collection", "productVariants": "products"}),
-    "searchResult": _paths({"query": "query", "productVariants": "products"}),
-}
-_PIXEL_DATA = frozenset({"productVariant", "cartLine", *_CONTAINERS})
-_VARIANT_KEYS = ("merchandise", "variant", "productVariant")
+_PRODUCT_KEYS = frozenset({"product_id", "variant_id", "sku"})
+_IDENTITY = _PRODUCT_KEYS | {"name"}
+#: Where Meta keeps the name and category of the product.
+_CONTENT = {"name": "content_name", "categories": "content_category"}
 _LEVELS = ("category1", "category2", "category3", "category4", "category5")
-#: Shopify's variant title of a product that has no variants.
-_NO_VARIANT = "Default Title"
 
 
-def _pop(source: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """Take a member out of ``source``, which is ours; objects inside it are not and are copied."""
-    if len(path) == 1:
-        return source.pop(path[0], None)
-    inner = source.get(path[0])
-    if type(inner) is not dict or path[1] not in inner:
-        return None
-    inner = dict(inner)
-    found = _pop(inner, path[1:])
-    if inner:
-        source[path[0]] = inner
-    else:
-        del source[path[0]]
-    return found
-
-
-def _lift(source: dict[str, Any], paths: tuple[_Path, ...], into: dict[str, Any]) -> dict[str, Any]:
-    """Move members of ``source`` into ``into`` under our names, never over one that is there; return the rest."""
-    rest = dict(source)
-    for path, name in paths:
-        if name not in into and (found := _pop(rest, path)) is not None:
-            into[name] = found
-    return rest
-
-
-def _lift_variant(holder: dict[str, Any], key: str) -> None:
-    """Unfold the product variant under ``key`` into its holder, which is ours."""
-    variant = holder.pop(key)
-    if variant.get("title") == _NO_VARIANT:
-        variant = {name: value for name, value in variant.items() if name != "title"}
-    rest = _lift(variant, _VARIANT, holder)
-    if rest:
-        holder[key] = rest
-
-
-def unwrap(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy with the members of GA4's ``ecommerce`` and Web Pixels' ``data`` objects beside the others."""
-    flat = dict(properties)
-    for wrapper in ("ecommerce", "data"):
-        inner = flat.get(wrapper)
-        if type(inner) is dict and (wrapper == "ecommerce" or not _PIXEL_DATA.isdisjoint(inner)):
-            del flat[wrapper]
-            clashing = {key: value for key, value in inner.items() if key in flat}
-            flat.update((key, value) for key, value in inner.items() if key not in clashing)
-            if clashing:
-                flat[wrapper] = clashing
-    return flat
-
-
-def unfold(flat: dict[str, Any]) -> None:
-    """Unfold Shopify's objects in place into the flat words of everybody else; ``flat`` must be ours."""
-    if _PIXEL_DATA.isdisjoint(flat):
-        return
-    if type(flat.get("productVariant")) is dict:
-        _lift_variant(flat, "productVariant")
-    elif type(line := flat.get("cartLine")) is dict:
-        del flat["cartLine"]
-        line = dict(line)
-        if type(line.get("merchandise")) is dict:
-            _lift_variant(line, "merchandise")
-        rest = _lift(line, _CART_LINE, flat)
-        if rest:
-            flat["cartLine"] = rest
-    for key, paths in _CONTAINERS.items():
-        if type(container := flat.get(key)) is not dict:
-            continue
-        del flat[key]
-        rest = _lift(container, paths, flat)
-        if key == "checkout" and "discount_codes" not in flat and (found := _discount_codes(rest)):
-            flat["discount_codes"] = found
-        while key in flat:  # the name of a collection is itself called "collection"
-            key = f"{key}_data"
-        if rest:
-            flat[key] = rest
-
-
-def _discount_codes(checkout: dict[str, Any]) -> list[str]:
-    """Return the codes among ``discountApplications``; automatic discounts have a title but no code."""
-    applied = values.rows(checkout.get("discountApplications")) or []
-    return [one["title"] for one in applied if one.get("type") == "DISCOUNT_CODE" and values.text(one.get("title"))]
-
-
-def read_line(line: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_line(line: dict[str, Any]) -> Line:
     """Return the product fields of one line and what else the line holds."""
-    for key in _VARIANT_KEYS:
-        if type(line.get(key)) is dict:
-            line = dict(line)
-            _lift_variant(line, key)
-            for path, name in _LINE:
-                if name not in line and (found := _pop(line, path)) is not None:
-                    line[name] = found
-            break
-    else:
-        if type(line.get("product")) is dict:  # a bare product variant, as in productVariants
-            line = {"productVariant": line}
-            _lift_variant(line, "productVariant")
-    fields, extra, _ = vocabulary.read(line, vocabulary.LINE)
+    fields, extra, _ = vocabulary.read(shopify.unfold_line(line), vocabulary.LINE)
     return fields, extra
+
+
+def lines_of(fields: dict[str, Any], rest: dict[str, Any], taken: dict[str, str], flat: dict[str, Any]) -> list[Line]:
+    """Return the lines of the call; Meta's bare ``content_ids`` are lines of their own when it has no others."""
+    lines = [read_line(line) for line in fields.get("lines", ())]
+    ids = fields.get("content_ids", ())
+    if not lines:
+        return [({"product_id": one}, {}) for one in ids]
+    if ids and not {line.get("product_id") for line, _ in lines}.issuperset(ids):
+        rest[taken["content_ids"]] = flat[taken["content_ids"]]
+    return lines
+
+
+def lead_of(
+    kind: Kind,
+    fields: dict[str, Any],
+    lines: list[Line],
+    rest: dict[str, Any],
+    taken: dict[str, str],
+    flat: dict[str, Any],
+) -> tuple[Line | None, list[Line], bool]:
+    """Return the one product a call is about, the other lines, and whether those are the whole cart.
+
+    A product named among the properties comes first, and lines beside it are the cart (the view of a product has no
+    cart: they stay where they were). Else the first line is the product, and the only line is completed from the
+    properties: Meta keeps names there, others prices.
+    """
+    if not _IDENTITY.isdisjoint(fields):
+        _put_back(rest, _CONTENT.values(), taken, flat)
+        if kind is Kind.PRODUCT_VIEWED or "lines" not in fields:
+            _put_back(rest, ("lines", "content_ids"), taken, flat)
+            lines = []
+        return (fields, {}), lines, bool(lines)
+    if len(lines) > 1:
+        _put_back(rest, (*vocabulary.PRODUCT_FIELDS, *_CONTENT.values()), taken, flat)
+        return lines[0], lines, False
+    line, extra = lines[0] if lines else ({}, {})
+    lead = {field: fields[field] for field in vocabulary.PRODUCT_FIELDS if field in fields}
+    lead |= {field: fields[source] for field, source in _CONTENT.items() if source in fields and field not in lead}
+    _put_back(rest, [field for field in lead if field in line], taken, flat)
+    lead |= line
+    _put_back(
+        rest, [source for field, source in _CONTENT.items() if lead.get(field) != fields.get(source)], taken, flat
+    )
+    if lines and _from_meta(taken):
+        _price_from_value(lead, fields)
+    return ((lead, extra) if lead or extra else None), [], False
+
+
+def _put_back(rest: dict[str, Any], names: Iterable[str], taken: dict[str, str], flat: dict[str, Any]) -> None:
+    """Leave fields that were read but not used where they came from."""
+    for name in names:
+        if (key := taken.get(name)) is not None:
+            rest[key] = flat[key]
+
+
+def _from_meta(taken: dict[str, str]) -> bool:
+    return taken.get("lines") == "contents" or ("lines" not in taken and "content_ids" in taken)
+
+
+def _price_from_value(lead: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Meta's calls about one product often carry its price as their value only."""
+    value, pieces = fields.get("value"), lead.get("quantity", 1.0)
+    if value is not None and pieces > 0 and "price" not in lead and "line_total" not in lead:
+        lead["price"] = round(value / pieces, 4)
+
+
+def only_line(rest: dict[str, Any]) -> tuple[list[Line], dict[str, Any]]:
+    """Return the product among the properties of a cart without lines ("buy now"); a bare name is not one."""
+    top, left, _ = vocabulary.read(rest, vocabulary.TOP_PRODUCT)
+    return ([], rest) if _PRODUCT_KEYS.isdisjoint(top) else ([(top, {})], left)
 
 
 def build(fields: dict[str, Any], extra: dict[str, Any], base: str | None) -> Product:

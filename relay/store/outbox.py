@@ -234,18 +234,26 @@ class Outbox:
             self._sql("SELECT site_id, state, reason, count(*) FROM deliveries GROUP BY site_id, state, reason")
         )
 
-    def recent(self, site_id: str, *, limit: int) -> list[dict[str, Any]]:
-        """The newest deliveries for the console, without addresses."""
+    def recent(self, site_id: str, *, limit: int, states: Sequence[State] = ()) -> list[dict[str, Any]]:
+        """The newest deliveries for the console, of these states or of all, without addresses."""
         columns = (
             "delivery_id, kind, metric, state, reason, cause, evidence, confidence, backfill, attempts, status, error,"
             " occurred_at, created_at, due_at, settled_at"
         )
         names = [name.strip() for name in columns.split(",")]
+        where = f" AND state IN ({_marks(states)})" if states else ""
         rows = self._sql(
-            f"SELECT {columns} FROM deliveries WHERE site_id = ? ORDER BY delivery_id DESC LIMIT ?",
-            (site_id, limit),
+            f"SELECT {columns} FROM deliveries WHERE site_id = ?{where} ORDER BY delivery_id DESC LIMIT ?",
+            (site_id, *states, limit),
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def retrying(self, site_id: str) -> tuple[int, str]:
+        """How many deliveries are to be tried again after an error, and the error of the one that is due next."""
+        found = "FROM deliveries WHERE site_id = ? AND state IN ('ready', 'held') AND error IS NOT NULL"
+        n = self._sql(f"SELECT count(*) {found}", (site_id,)).fetchone()[0]
+        row = self._sql(f"SELECT error {found} ORDER BY due_at LIMIT 1", (site_id,)).fetchone() if n else None
+        return n, row[0] if row else ""
 
     def _move(
         self,

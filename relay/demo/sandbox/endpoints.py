@@ -19,6 +19,8 @@ FIVE_MEGABYTES = 5_000_000
 
 
 class Endpoint(Struct, frozen=True):
+    """One operation. Several ``scopes`` are all needed; ``max_bytes`` bounds the body."""
+
     method: str
     path: str
     scopes: tuple[str, ...]
@@ -28,6 +30,7 @@ class Endpoint(Struct, frozen=True):
 
 
 def get_accounts(call: Call) -> Response:
+    """The account of the key."""
     call.only_query("fields[account]")
     company = call.account.company_id
     attributes = {
@@ -51,6 +54,7 @@ def get_accounts(call: Call) -> Response:
 
 
 def get_metrics(call: Call) -> Response:
+    """The metrics that have had an event; there is no filter by their own name."""
     call.only_query("filter", "page[cursor]", "fields[metric]")
     conditions = filters.parse(call.query["filter"], filters.METRIC_FILTERS) if "filter" in call.query else []
     matching = [m for m in call.account.metrics.values() if all(c.values == ("API",) for c in conditions)]

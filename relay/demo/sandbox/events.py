@@ -8,12 +8,14 @@ from relay.demo.sandbox.call import Call
 
 
 def create_event(call: Call) -> Response:
+    """One event of a server."""
     call.only_query()
     _record_one(call, via="server")
     return accepted()
 
 
 def bulk_create_events(call: Call) -> Response:
+    """Up to 1000 events of several profiles: all are taken or none."""
     call.only_query()
     groups = bodies.decode(call.raw, bodies.BulkCreateJob).data.attributes.events_bulk_create.data
     _record_bulk(call, [(f"/data/attributes/events-bulk-create/data/{i}", g) for i, g in enumerate(groups)], "server")
@@ -21,17 +23,20 @@ def bulk_create_events(call: Call) -> Response:
 
 
 def client_event(call: Call) -> Response:
+    """One event of the on-page script."""
     sent = _record_one(call, via="script")
     return accepted(_exchange_id(call, sent))
 
 
 def client_bulk(call: Call) -> Response:
+    """Up to 1000 events of one visitor, kept until somebody knew who it was."""
     group = bodies.decode(call.raw, bodies.ClientBulkCreate).data
     _record_bulk(call, [("/data", group)], "script")
     return accepted(_exchange_id(call, group.attributes.profile.data))
 
 
 def client_profile(call: Call) -> Response:
+    """What the on-page script learned of a visitor."""
     sent = bodies.decode(call.raw, bodies.ClientProfile).data
     faults: list[Fault] = []
     rules.check_profile(sent, "/data", faults)

@@ -17,6 +17,7 @@ _SORTS = ("id", "created", "updated", "email")
 
 
 def import_profile(call: Call) -> Response:
+    """Create (201) or update (200) a profile and show it whole."""
     call.only_query("additional-fields[profile]", "fields[profile]")
     fields = _sparse(call)
     sent = bodies.decode(call.raw, bodies.ProfileUpsert).data
@@ -28,6 +29,7 @@ def import_profile(call: Call) -> Response:
 
 
 def get_profiles(call: Call) -> Response:
+    """Profiles by filter, sorted, page by page."""
     call.only_query("filter", "page[size]", "page[cursor]", "sort", "fields[profile]", "additional-fields[profile]")
     fields = _sparse(call)
     size = call.page_size()
@@ -52,6 +54,7 @@ def get_profiles(call: Call) -> Response:
 
 
 def get_profile(call: Call) -> Response:
+    """One profile by its id, or 404."""
     call.only_query("fields[profile]", "additional-fields[profile]")
     fields = _sparse(call)
     profile_id = call.path.rpartition("/")[2]
@@ -62,6 +65,7 @@ def get_profile(call: Call) -> Response:
 
 
 def request_deletion(call: Call) -> Response:
+    """Forget whoever has the one identifier given."""
     call.only_query()
     sent = bodies.decode(call.raw, bodies.DeletionJob).data.attributes.profile.data
     where = "/data/attributes/profile/data"

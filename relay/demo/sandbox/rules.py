@@ -46,6 +46,7 @@ def refuse(faults: list[Fault]) -> None:
 
 
 def check_email(value: str, where: str, faults: list[Fault]) -> None:
+    """Syntax only; whether the domain exists is not asked."""
     try:
         # Reserved domains such as ``.test`` are well-formed; tests and demos live there.
         validate_email(value, check_deliverability=False, globally_deliverable=False, allow_smtputf8=True)

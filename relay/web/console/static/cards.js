@@ -1,0 +1,69 @@
+// Builds the page's pieces. Text enters as text nodes only: an event's name is whatever its sender wrote.
+
+import { capital, count, exact } from "./words.js";
+
+/** An element with attributes and children; null children are left out. */
+export function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** A time that `console.js` writes and keeps up to date: its clock time and how far away it is. */
+function time(at) {
+  return el("time", { datetime: new Date(at * 1000).toISOString(), "data-at": String(at), title: exact(at) });
+}
+
+/** One delivery of the stream. */
+export function lineCard(line) {
+  const card = el("li", { class: "card line", "data-id": String(line.id), "data-state": line.state });
+  const suffix = line.suffix ? el("span", { class: "suffix" }, line.suffix) : null;
+  card.append(
+    el("div", { class: "title" },
+      el("h3", {}, line.title, suffix),
+      el("span", { class: `badge ${line.state}` }, capital(line.state))),
+    el("p", { class: "why" }, line.why));
+  if (line.evidence) card.append(proof(line));
+  if (line.error) {
+    const tries = line.attempts === 1 ? "1 try" : `${line.attempts} tries`;
+    card.append(el("p", { class: "error" }, `Klaviyo's answer after ${tries}: ${line.error}`));
+  }
+  card.append(el("p", { class: "meta" },
+    el("span", {}, "Happened ", time(line.occurred_at)),
+    el("span", {}, capital(line.when), ...(line.at === null ? [] : [" ", time(line.at)])),
+    line.attempts > 1 && !line.error ? el("span", {}, `${line.attempts} tries`) : null,
+    line.only_recorded ? el("span", { class: "pill" }, "Recorded only, starts no flow") : null));
+  return card;
+}
+
+function proof(line) {
+  const percent = `${Math.floor(line.confidence * 1000) / 10} %`;
+  const gauge = el("span", { class: "gauge", "aria-hidden": "true" }, el("span"));
+  gauge.firstChild.style.width = `${line.confidence * 100}%`;
+  return el("div", { class: "proof" },
+    el("p", {}, el("strong", {}, "How the shopper is known: "), `${line.evidence}.`),
+    el("p", { class: "sure" }, gauge, `${percent} sure`));
+}
+
+/** One summand, with the reasons behind it. */
+export function part({ name, words, n, parts = [], tone = "" }) {
+  const item = el("li", { class: n ? "part" : "part none", "data-id": name },
+    el("span", { class: `swatch ${tone}`, "aria-hidden": "true" }),
+    el("span", { class: "name" }, el("strong", {}, capital(name.replaceAll("_", " "))), words ? el("span", { class: "means" }, ` ${words}`) : null),
+    el("span", { class: "n" }, count(n)));
+  if (parts.length) {
+    item.append(el("ul", { class: "because" }, ...parts.map((reason) =>
+      el("li", { title: reason.name }, el("span", { class: "name" }, reason.words), el("span", { class: "n" }, count(reason.n))))));
+  }
+  return item;
+}
+
+/** Something wrong with the destination and what to do about it. */
+export function problemCard(problem, alone) {
+  return el("li", { "data-id": problem.title },
+    alone ? null : el("strong", {}, problem.title),
+    problem.reason ? el("p", { class: "reason" }, `Klaviyo's answer: ${problem.reason}`) : null,
+    problem.since === null ? null : el("p", { class: "reason" }, "Since ", time(problem.since)),
+    el("p", {}, problem.advice));
+}

@@ -1,0 +1,192 @@
+// The console: asks the relay every two seconds and changes only what has changed.
+
+import { lineCard, part, problemCard } from "./cards.js";
+import * as words from "./words.js";
+
+const EVERY_MS = 2000;
+// Without credentials that somebody may have written into the page's own address: fetch refuses those.
+const LIVE = new URL("console/live", location.origin + location.pathname);
+
+const at = (id) => document.getElementById(id);
+const buttons = (id) => [...(at(id)?.querySelectorAll("button") ?? [])];
+const view = { site: buttons("sites")[0]?.dataset.site ?? null, show: "all" };
+let snapshot = JSON.parse(at("first").textContent);
+let clockOffset = 0;
+let answeredAt = null;
+let timer = 0;
+let asked = 0;
+
+async function poll() {
+  clearTimeout(timer);
+  const mine = ++asked;
+  try {
+    const url = new URL(LIVE);
+    url.searchParams.set("show", view.show);
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+    if (!answer.ok) throw new Error(await problem(answer));
+    const found = await answer.json();
+    if (mine !== asked) return;
+    take(found);
+    live("");
+  } catch (error) {
+    if (mine !== asked) return;
+    live(error instanceof TypeError || error.name === "TimeoutError" ? "The relay does not answer" : error.message);
+  }
+  if (!document.hidden) timer = setTimeout(poll, EVERY_MS);
+}
+
+async function problem(answer) {
+  if (answer.status === 401) return "The password is no longer valid: reload the page";
+  const text = (await answer.text()).split("\n", 1)[0];
+  return answer.headers.get("Content-Type")?.startsWith("text/plain") ? text : `The relay answers ${answer.status}`;
+}
+
+function take(found) {
+  snapshot = found;
+  clockOffset = found.now - Date.now() / 1000;
+  answeredAt = found.now;
+  render();
+}
+
+/** Say whether what is shown is live; `trouble` in words, "" for none. */
+function live(trouble) {
+  at("live").classList.toggle("lost", trouble !== "");
+  at("main").classList.toggle("stale", trouble !== "");
+  const asOf = answeredAt === null ? "" : `. Shown: as of ${words.clock(answeredAt, now())}`;
+  set(at("live-text"), trouble === "" ? "Live" : `${trouble}, trying again${asOf}`);
+}
+
+function render() {
+  const site = snapshot.sites.find((each) => each.site_id === view.site) ?? snapshot.sites[0];
+  for (const button of buttons("sites")) {
+    const state = snapshot.sites.find((each) => each.site_id === button.dataset.site)?.destination.state ?? "idle";
+    button.dataset.state = state;
+    press(button, button.dataset.site === site.site_id);
+  }
+  for (const button of buttons("choice")) press(button, button.dataset.show === view.show);
+  destination(site);
+  messages(site.messages);
+  deliveries(site.deliveries);
+  stream(site);
+  tick();
+}
+
+function destination({ destination: { state, headline, detail, problems }, policy }) {
+  at("status").dataset.state = state;
+  set(at("verdict"), headline);
+  set(at("detail"), detail);
+  set(at("policy"), policy);
+  reconcile(at("problems"), problems.map((each) => [each, problems.length === 1]), ([each]) => each.title,
+    ([each, alone]) => problemCard(each, alone));
+}
+
+function messages({ received, accepted, duplicate, dropped, missing, drops }) {
+  set(at("messages-total"), words.count(received));
+  reconcile(at("ends"), [
+    { name: "accepted", words: "kept and processed", n: accepted, tone: "delivered" },
+    { name: "duplicate", words: "had come before: counted once", n: duplicate, tone: "suppressed" },
+    { name: "dropped", words: "not kept", n: dropped, parts: drops, tone: "dead" },
+  ], (each) => each.name, part);
+  const sum = `${words.count(accepted)} accepted + ${words.count(duplicate)} duplicate + ${words.count(dropped)} dropped`;
+  at("messages-check").classList.toggle("wrong", missing !== 0);
+  set(at("messages-check"), missing === 0 ? `${words.count(received)} = ${sum}. Nothing is missing.`
+    : `${words.count(received)} received, but ${sum}: ${words.count(missing)} unaccounted for. Please report this.`);
+}
+
+function deliveries({ total, places }) {
+  set(at("deliveries-total"), words.count(total));
+  reconcile(at("places"), places.map(({ state, words: means, n, reasons }) => ({ name: state, words: means, n, parts: reasons, tone: state })),
+    (each) => each.name, part);
+  const filled = places.filter(({ n }) => n > 0);
+  reconcile(at("strip"), filled, ({ state }) => state, ({ state, n }) => {
+    const piece = document.createElement("span");
+    piece.className = state;
+    piece.dataset.id = state;
+    piece.style.flexGrow = String(n);
+    return piece;
+  });
+  const sum = filled.map(({ state, n }) => `${words.count(n)} ${state}`).join(" + ");
+  set(at("deliveries-check"), total ? `${words.count(total)} = ${sum}. Settled ones are kept for 90 days.` : "");
+}
+
+const NONE = {
+  all: ["Nothing to deliver yet", "The first event of a shopper appears here a moment after the tag or your server has sent it."],
+  sent: ["Nothing sent yet", "Events appear here once Klaviyo has taken them."],
+  open: ["Nothing is waiting", "No event is held, waiting for its shopper or in the queue."],
+  spared: ["Nothing held back", "Events that Klaviyo's own script handles appear here, each with its reason."],
+  failed: ["Nothing has failed", "Deliveries that Klaviyo refused for good would appear here."],
+};
+
+function stream({ lines }) {
+  if (snapshot.show !== view.show) return; // the answer to what is chosen now is on its way
+  if (at("lines").dataset.show !== `${view.site} ${view.show}`) {
+    at("lines").dataset.show = `${view.site} ${view.show}`;
+    at("lines").replaceChildren();
+    delete at("lines").dataset.filled;
+  }
+  reconcile(at("lines"), lines, (line) => line.id, lineCard);
+  at("empty").hidden = lines.length > 0;
+  set(at("empty-title"), NONE[view.show][0]);
+  set(at("empty-text"), NONE[view.show][1]);
+  at("more").hidden = lines.length < 60;
+  set(at("more"), "Older deliveries are not shown; the sums count them all.");
+}
+
+/** Make the children of `parent` those of `items`, keeping every node whose item is unchanged where it stands. */
+function reconcile(parent, items, key, build) {
+  const old = new Map([...parent.children].map((node) => [node.dataset.id, node]));
+  const first = parent.dataset.filled !== "yes";
+  parent.dataset.filled = "yes";
+  let previous = null;
+  for (const item of items) {
+    const id = String(key(item));
+    const signature = JSON.stringify(item);
+    let node = old.get(id);
+    if (!node || node.signature !== signature) {
+      const fresh = build(item);
+      fresh.signature = signature;
+      if (node) node.replaceWith(fresh);
+      else if (!first) fresh.classList.add("new");
+      node = fresh;
+    }
+    old.delete(id);
+    const place = previous ? previous.nextSibling : parent.firstChild;
+    if (place !== node) parent.insertBefore(node, place);
+    previous = node;
+  }
+  for (const node of old.values()) node.remove();
+}
+
+const now = () => Date.now() / 1000 + clockOffset;
+
+function tick() {
+  for (const time of document.querySelectorAll("time[data-at]")) {
+    const then = Number(time.dataset.at);
+    set(time, `${words.clock(then, now())} (${words.distance(then, now())})`);
+  }
+}
+
+function press(button, pressed) {
+  button.setAttribute("aria-pressed", pressed ? "true" : "false");
+}
+
+function set(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+at("sites")?.addEventListener("click", (event) => {
+  const chosen = event.target.closest("button")?.dataset.site;
+  if (chosen) { view.site = chosen; render(); }
+});
+at("choice").addEventListener("click", (event) => {
+  const chosen = event.target.closest("button")?.dataset.show;
+  if (!chosen) return;
+  view.show = chosen;
+  for (const button of buttons("choice")) press(button, button.dataset.show === chosen);
+  poll();
+});
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
+setInterval(() => { if (!document.hidden) tick(); }, 1000);
+
+if (snapshot) take(snapshot);
+poll();
