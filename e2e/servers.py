@@ -129,7 +129,8 @@ class SandboxControl:
         self.url = url
 
     def state(self) -> dict[str, Any]:
-        return self._call("GET", "/_sandbox/state")
+        state: dict[str, Any] = self._call("GET", "/_sandbox/state")
+        return state
 
     def reset(self) -> None:
         self._call("POST", "/_sandbox/reset", {})
@@ -142,7 +143,8 @@ class SandboxControl:
 
     def seed(self, **profile: str) -> dict[str, Any]:
         """A profile that Klaviyo knows already; its ``id`` and ``_kx``."""
-        return self._call("POST", "/_sandbox/profiles", profile)
+        made: dict[str, Any] = self._call("POST", "/_sandbox/profiles", profile)
+        return made
 
     def events(self, metric: str, wait_for: int = 1, timeout: float = 20.0) -> list[dict[str, Any]]:
         """The events of ``metric``, once there are ``wait_for`` of them."""

@@ -83,6 +83,17 @@ def run(page: Page, script: str) -> Callable[[], object]:
     return lambda: page.evaluate(script)
 
 
+def outrun(page: Page, site: TagPage) -> None:
+    """Returns when requests which the page has made later than any of the tag's have come through to the relay."""
+    script = """async (relay) => {
+      for (let n = 0; n < 5; n++) {
+        await navigator.locks?.query();
+        await fetch(relay + "/later", {mode: "no-cors", credentials: "include"});
+      }
+    }"""
+    page.evaluate(script, site.relay)
+
+
 # -- messages
 
 
@@ -519,7 +530,7 @@ def test_only_one_request_is_in_flight(page: Page, site: TagPage, before: str) -
     site.wait_for("page")
     page.evaluate("backflow.track('A')")
     page.evaluate("backflow.track('B')")
-    page.evaluate("(relay) => fetch(relay + '/other', {mode: 'no-cors'})", site.relay)  # a later request comes through
+    outrun(page, site)
     assert [arrival.names for arrival in site.arrivals] == [["page"]]
     held.set()
     site.wait_for("A", "B")
@@ -635,6 +646,38 @@ def test_two_tabs_share_the_queue_without_loss_or_repetition(page: Page, site: T
     assert [name for name in kept if name in expected] == expected
     page.wait_for_function(f"{QUEUE} === 0")
     other.close()
+
+
+def test_a_tab_waits_while_another_is_sending(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    other = page.context.new_page()
+    visit(other, site, "/other")
+    site.wait(lambda: site.names.count("page") == 2, "both page views")
+    page.wait_for_function(f"{QUEUE} === 0")
+    held = threading.Event()
+    site.answers(Answer(held=held))
+    page.evaluate("backflow.track('A')")
+    site.wait_for("A")
+    other.evaluate("backflow.track('B')")
+    outrun(other, site)
+    assert "B" not in site.names
+    held.set()
+    site.wait_for("B")
+    page.wait_for_function(f"{QUEUE} === 0")
+    assert sum("B" in arrival.names for arrival in site.arrivals) == 1
+    other.close()
+
+
+def test_message_made_while_the_lock_is_given_back_is_not_forgotten(page: Page, site: TagPage) -> None:
+    page.add_init_script("""const request = LockManager.prototype.request;
+      LockManager.prototype.request = function (...args) {
+        return request.apply(this, args).then(() => new Promise((resolve) => { window.giveBack = resolve; }));
+      };""")
+    visit(page, site)
+    site.wait_for("page")
+    page.wait_for_function("!!window.giveBack")
+    page.evaluate("() => { backflow.track('Late'); giveBack(); }")
+    site.wait_for("Late")
 
 
 def test_a_closed_tab_leaves_its_messages_to_the_other(page: Page, site: TagPage) -> None:

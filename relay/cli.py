@@ -89,7 +89,12 @@ def serve(
         timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(config)
-    server.run()
+    # uvicorn raises the signal again once it has shut down; by then everything is done, and the exit code is 0.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     if not server.started:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -104,13 +105,20 @@ SHORT_SECRET = 16
 class _Reader:
     """Reads the values of one place (the environment, or a site's table over it), naming keys in errors."""
 
-    def __init__(self, values: Mapping[str, str], *, site: str | None = None) -> None:
-        self._values = values
+    def __init__(
+        self, values: Mapping[str, str], *, site: str | None = None, table: Mapping[str, str] | None = None
+    ) -> None:
+        """``table`` holds the values of the file's table for ``site``: they go before ``values``."""
+        self._values = {**values, **(table or {})}
+        self._from_environment = values
+        self._table = table or {}
         self._site = site
 
     def key(self, name: str) -> str:
         """How the value is called where the operator wrote it."""
-        return f"RELAY_{name}" if self._site is None else f"sites.{self._site}.{name.lower()}"
+        key = f"RELAY_{name}"
+        is_in_environment = key in self._from_environment and key not in self._table
+        return key if self._site is None or is_in_environment else f"sites.{self._site}.{name.lower()}"
 
     def text(self, name: str) -> str | None:
         """The value without surrounding space; None when absent or blank."""
@@ -148,21 +156,27 @@ class _Reader:
         keys = self.required("SECRET_KEYS", "one or more signing keys, comma separated, newest first").split(",")
         if not all(key.strip() for key in keys):
             raise SettingsError("RELAY_SECRET_KEYS", "expected keys between the commas, found an empty one")
+        sites = self._sites()
+        public = {site.write_key for site in sites}
+        for site in sites:
+            if site.server_key in public:
+                key = "RELAY_SERVER_KEY" if self.text("CONFIG") is None else f"sites.{site.site_id}.server_key"
+                raise SettingsError(key, "is secret, so it cannot be a write_key too: every shopper can read that one")
         return Settings(
             secret_keys=tuple(Secret(key.strip()) for key in keys),
-            sites=self._sites(),
+            sites=sites,
             database_url=self._database_url(),
             console_password=self._secret("CONSOLE_PASSWORD"),
             host=self.text("HOST") or "127.0.0.1",
-            port=int(self.number("PORT", 8400, low=1, high=65535)),
-            trusted_proxies=self.text("TRUSTED_PROXIES") or "127.0.0.1",
+            port=self._port(),
+            trusted_proxies=self._trusted_proxies(),
             path_prefix=self._path_prefix(),
         )
 
     def site(self, site_id: str) -> Site:
         return Site(
             site_id=site_id,
-            write_key=self.required("WRITE_KEY", "the site's public key, any string of letters and digits"),
+            write_key=self._write_key(),
             server_key=self._secret("SERVER_KEY"),
             allowed_origins=self._origins(),
             klaviyo_api_key=self._secret("KLAVIYO_API_KEY"),
@@ -183,7 +197,7 @@ class _Reader:
         sites = []
         for site_id, table in _tables(path).items():
             shared = {k: v for k, v in self._values.items() if k.removeprefix("RELAY_") not in _OWN_KEYS}
-            sites.append(_Reader(shared | _as_values(site_id, table), site=site_id).site(site_id))
+            sites.append(_Reader(shared, site=site_id, table=_as_values(site_id, table)).site(site_id))
         for what in ("write_key", "server_key"):
             values = [value for site in sites if (value := getattr(site, what))]
             if len(values) != len(set(values)):
@@ -199,6 +213,30 @@ class _Reader:
         if not value.startswith("sqlite:///") or value == "sqlite:///":
             scheme = value.partition(":")[0]
             raise SettingsError("RELAY_DATABASE_URL", f"expected sqlite:///path/to/file.db, got a {scheme!r} URL")
+        return value
+
+    def _port(self) -> int:
+        port = self.number("PORT", 8400, low=1, high=65535)
+        if not port.is_integer():
+            raise SettingsError("RELAY_PORT", f"expected a whole number, got {port:g}")
+        return int(port)
+
+    def _trusted_proxies(self) -> str:
+        value = self.text("TRUSTED_PROXIES") or "127.0.0.1"
+        for proxy in value.split(","):
+            try:
+                if proxy.strip() != "*":
+                    ip_network(proxy.strip())
+            except ValueError:
+                problem = f"expected IP addresses, networks such as 10.0.0.0/8, or *, comma separated, got {proxy!r}"
+                raise SettingsError("RELAY_TRUSTED_PROXIES", problem) from None
+        return value
+
+    def _write_key(self) -> str:
+        expected = "the site's public key: letters, digits, and any of . _ ~ -"
+        value = self.required("WRITE_KEY", expected)
+        if not re.fullmatch(r"[A-Za-z0-9._~-]+", value):  # it stands in the snippet's URL
+            raise SettingsError(self.key("WRITE_KEY"), f"expected {expected}")
         return value
 
     def _path_prefix(self) -> str:
@@ -242,6 +280,8 @@ def _tables(path: str) -> dict[str, dict[str, object]]:
         raise SettingsError("RELAY_CONFIG", f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError("RELAY_CONFIG", f"is not valid TOML: {error}") from error
+    if unknown := document.keys() - {"sites"}:
+        raise SettingsError("RELAY_CONFIG", f"{min(unknown)}: only tables [sites.<id>] belong in this file")
     sites = document.get("sites")
     if not isinstance(sites, dict) or not sites or not all(isinstance(t, dict) for t in sites.values()):
         raise SettingsError("RELAY_CONFIG", "expected one table [sites.<id>] for each shop")

@@ -1,7 +1,8 @@
 """Pacing: stay below Klaviyo's limits for each endpoint, so that a 429 is the exception.
 
-Klaviyo counts per account in fixed windows: burst in one second, steady in one minute. The limiters (aiolimiter's leaky
-buckets) are set below that, since a bucket may empty across two windows.
+Klaviyo counts per account in fixed windows: burst in one second, steady in one minute. A leaky bucket (aiolimiter) lets
+through at most its capacity plus its rate times the window, in any window; capacity and rate are chosen so that this
+stays below both limits wherever Klaviyo's windows begin.
 """
 
 from aiolimiter import AsyncLimiter
@@ -11,10 +12,20 @@ from relay.model import DeliveryKind
 
 
 class Limit(Struct, frozen=True):
-    """Calls allowed in a second and in a minute (Klaviyo's API reference, revision 2026-10-15)."""
+    """Calls that Klaviyo allows in a second and in a minute (its API reference, revision 2026-10-15)."""
 
     burst: int
     steady: int
+
+    @property
+    def capacity(self) -> int:
+        """Calls that may go out at once: most of a burst, leaving room for what the rate adds in that second."""
+        return max(1, int(self.burst * 0.8))
+
+    @property
+    def rate(self) -> float:
+        """Calls a second after that: with a full bucket first, 97 % of the steady limit in a minute."""
+        return (self.steady * 0.97 - self.capacity) / 60.0
 
 
 LIMITS = {
@@ -23,8 +34,6 @@ LIMITS = {
     DeliveryKind.LOOKUP: Limit(75, 750),
     DeliveryKind.DELETION: Limit(3, 60),
 }
-#: Share of a limit that is used.
-SHARE = 0.45
 
 
 class Pace:
@@ -32,12 +41,9 @@ class Pace:
 
     def __init__(self) -> None:
         self._limiters = {
-            kind: (AsyncLimiter(max(1, limit.burst * SHARE), 1.0), AsyncLimiter(limit.steady * SHARE, 60.0))
-            for kind, limit in LIMITS.items()
+            kind: AsyncLimiter(limit.capacity, limit.capacity / limit.rate) for kind, limit in LIMITS.items()
         }
 
     async def wait(self, kind: DeliveryKind) -> None:
         """Return when a call of this kind may be made."""
-        burst, steady = self._limiters[kind]
-        await steady.acquire()
-        await burst.acquire()
+        await self._limiters[kind].acquire()

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from itsdangerous import BadSignature, TimestampSigner
 from msgspec import Struct
 
+from relay.clock import Clock
+
 #: 400 days, the most that browsers keep a cookie (rfc6265bis; larger values are cut).
 MAX_AGE = 34_560_000
 #: Renewed at most daily: often enough to slide the 400 days, seldom enough to cost nothing.
@@ -36,10 +38,10 @@ class Visit(Struct, frozen=True):
 class VisitorTokens:
     """Signs and reads the two tokens of one site. ``secret_keys`` newest first; every one of them is accepted."""
 
-    def __init__(self, secret_keys: Sequence[str], site_id: str) -> None:
+    def __init__(self, secret_keys: Sequence[str], site_id: str, clock: Clock) -> None:
         oldest_first = list(reversed(secret_keys))
-        self._cookie = _signer(oldest_first, f"backflow.cookie.{site_id}")
-        self._mirror = _signer(oldest_first, f"backflow.mirror.{site_id}")
+        self._cookie = _Signer(oldest_first, f"backflow.cookie.{site_id}", clock)
+        self._mirror = _Signer(oldest_first, f"backflow.mirror.{site_id}", clock)
         self._mint_key = hmac.digest(secret_keys[0].encode(), f"backflow.visitor.{site_id}".encode(), "sha256")
 
     def cookie(self, visitor_id: str, first_issued: int) -> str:
@@ -91,8 +93,13 @@ def read_cookie_header(header: str, name: str) -> list[str]:
     return [value for key, _, value in pairs if key == name and value]
 
 
-def _signer(keys: list[str], salt: str) -> TimestampSigner:
-    return TimestampSigner(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+class _Signer(TimestampSigner):
+    def __init__(self, keys: list[str], salt: str, clock: Clock) -> None:
+        super().__init__(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+        self._clock = clock
+
+    def get_timestamp(self) -> int:
+        return int(self._clock.now())
 
 
 def _read(signer: TimestampSigner, token: str) -> Visit | None:

@@ -144,10 +144,7 @@ def _follow_link(
 def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
     """Late identity: let the person's waiting events go, on every one of their visitors."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
-    waiting = tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id)
-    for delivery in waiting:
-        if delivery.state is not State.WAITING:
-            continue
+    for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
         found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
         if found is None:
             continue

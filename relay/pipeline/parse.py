@@ -19,6 +19,8 @@ from relay.pipeline import mend
 MAX_MESSAGE_BYTES = 32 * 1024
 #: Decimal, so that "500 KB" refuses 501 KB however it is counted; Segment's clients stay below 475,000.
 MAX_BATCH_BYTES = 500_000
+#: Real messages are longer than 100 bytes each; more of them than this in a batch are nothing but work for the relay.
+MAX_MESSAGES = 5000
 MAX_ID = 256
 #: Klaviyo takes times after 1990 and at most a year ahead.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC).timestamp()
@@ -88,7 +90,7 @@ _messages = msgspec.json.Decoder(_Message)
 
 
 def read_envelope(body: bytes, call: str) -> Envelope:
-    """The envelope of a request to ``/v1/<call>``. Raises RequestRefused (400) naming what is wrong."""
+    """The envelope of a request to ``/v1/<call>``. Raises RequestRefused (400, 413) naming what is wrong."""
     try:
         return _decode_envelope(body, call)
     except msgspec.ValidationError as error:
@@ -108,7 +110,10 @@ def read_envelope(body: bytes, call: str) -> Envelope:
 
 def _decode_envelope(body: bytes, call: str) -> Envelope:
     if call == "batch":
-        return _envelopes.decode(body)
+        envelope = _envelopes.decode(body)
+        if len(envelope.batch) > MAX_MESSAGES:
+            raise RequestRefused(413, "too_many_messages", f"batch: expected at most {MAX_MESSAGES} messages")
+        return envelope
     common = _commons.decode(body)
     return Envelope(batch=[Raw(body)], write_key=common.write_key, visitor=common.visitor, sent_at=common.sent_at)
 
@@ -152,7 +157,7 @@ def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tup
         if not EARLIEST <= occurred_at <= received_at + LATEST_AHEAD:
             return Drop(DropReason.INVALID_TIMESTAMP, f"{field}: expected a time after 1990, at most a year ahead")
         occurred_at = min(occurred_at, received_at)  # nothing has happened that is yet to come
-    anonymous_id = None if head.anonymous_id is None else str(head.anonymous_id)[:MAX_ID]
+    anonymous_id = None if head.anonymous_id is None else str(head.anonymous_id)
     message_id = head.message_id or str(uuid.uuid4())
     return Received(type_, message_id, occurred_at, raw, anonymous_id), head.context or {}
 

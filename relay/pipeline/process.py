@@ -23,7 +23,7 @@ from relay.store.rows import Entry, JournalRow
 log = logging.getLogger("relay.process")
 
 #: Requests processed in one transaction: enough to share a sync, few enough to hold the writer only briefly.
-GROUP = 200
+GROUP = 100
 #: How often the journal is looked at when nobody rings: another process may collect (``serve --web-only``).
 POLL_SECONDS = 0.5
 #: How long to wait when the database cannot be written.

@@ -48,8 +48,11 @@ class Transaction(Struct, frozen=True):
 class Store(Protocol):
     """The contract every database keeps."""
 
-    async def append(self, entry: Entry) -> None:
-        """Put a request into the journal; returns after its commit. Raises StoreBusy or StoreUnavailable."""
+    async def append(self, *entries: Entry) -> None:
+        """Put a request into the journal, all of it or nothing; returns after its commit.
+
+        Raises StoreBusy or StoreUnavailable.
+        """
         ...
 
     async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:

@@ -63,12 +63,17 @@ class Ledger:
         return row[0] if row else None
 
     def delete_events(self, site_id: str, *, received_before: float) -> int:
-        """Retention: drop old events whose deliveries are all settled, and those deliveries."""
+        """Retention: drop old events whose deliveries are all settled, those deliveries, and old ones without event."""
         doomed = (
             "SELECT event_id FROM events WHERE site_id = ? AND received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries"
             " d WHERE d.event_id = events.event_id AND d.state IN ('waiting', 'held', 'ready', 'sending'))"
         )
         self._sql(f"DELETE FROM deliveries WHERE event_id IN ({doomed})", (site_id, received_before))
+        self._sql(
+            "DELETE FROM deliveries WHERE site_id = ? AND event_id IS NULL AND settled_at < ?"
+            " AND state IN ('delivered', 'suppressed', 'dead', 'expired')",
+            (site_id, received_before),
+        )
         cursor = self._sql(f"DELETE FROM events WHERE event_id IN ({doomed})", (site_id, received_before))
         return int(cursor.rowcount)
 

@@ -58,7 +58,14 @@ class Outbox:
 
     # Before they leave
 
-    def unsent(self, site_id: str, *, visitors: Iterable[str] = (), person_id: str | None = None) -> list[Unsent]:
+    def unsent(
+        self,
+        site_id: str,
+        *,
+        visitors: Iterable[str] = (),
+        person_id: str | None = None,
+        states: Sequence[State] = (State.WAITING, State.HELD, State.READY),
+    ) -> list[Unsent]:
         """Deliveries of these visitors, or of this person, that have not left yet, oldest first."""
         found: dict[int, Unsent] = {}
         for column, value in [("visitor_id", v) for v in visitors] + [("person_id", person_id)]:
@@ -66,8 +73,8 @@ class Outbox:
                 continue
             for row in self._sql(
                 f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ? AND {column} = ?"
-                " AND state IN ('waiting', 'held', 'ready')",
-                (site_id, value),
+                f" AND state IN ({_marks(states)}) AND state IN ('waiting', 'held', 'ready')",
+                (site_id, value, *states),
             ):
                 found[row[0]] = _unsent(row)
         return [found[key] for key in sorted(found)]
@@ -184,7 +191,7 @@ class Outbox:
         if final:
             values["settled_at"] = at
         if state is State.DELIVERED:
-            values["payload"] = None  # it may hold an address that is needed no longer
+            values["payload"] = values["recipient"] = None  # an address that is needed no longer
         if due_at is not None:
             values["due_at"] = due_at
         if attempts is not None:
@@ -242,8 +249,9 @@ class Outbox:
         )
         names = [name.strip() for name in columns.split(",")]
         where = f" AND state IN ({_marks(states)})" if states else ""
+        # The expression keeps the planner from sorting all of the site's rows: it walks back from the newest.
         rows = self._sql(
-            f"SELECT {columns} FROM deliveries WHERE site_id = ?{where} ORDER BY delivery_id DESC LIMIT ?",
+            f"SELECT {columns} FROM deliveries WHERE site_id || '' = ?{where} ORDER BY delivery_id DESC LIMIT ?",
             (site_id, *states, limit),
         )
         return [dict(zip(names, row, strict=True)) for row in rows]

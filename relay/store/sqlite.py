@@ -50,9 +50,9 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
 
-    async def append(self, entry: Entry) -> None:
-        row = (entry.site_id, entry.received_at, msgspec.json.encode(entry))
-        await self._journal.run(lambda connection: connection.execute(_APPEND, row))
+    async def append(self, *entries: Entry) -> None:
+        rows = [(entry.site_id, entry.received_at, msgspec.json.encode(entry)) for entry in entries]
+        await self._journal.run(lambda connection: connection.executemany(_APPEND, rows))
 
     async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:
         def read(connection: sqlite3.Connection) -> list[JournalRow]:
@@ -146,19 +146,22 @@ class _Writer:
         self._connection = _open(path)
         self._reader = _open(path)
         self._reading = asyncio.Lock()
+        self._is_broken = False
         self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"writer {path.name}", daemon=True)
         self._thread.start()
 
     async def run(self, work: Work) -> Any:
         """Run ``work`` in a transaction; returns its result after the commit."""
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
         job = _Job(work, asyncio.get_running_loop())
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise StoreBusy("the write queue is full") from None
+        with self._closing:  # what is queued is queued before the end, so somebody will take it up
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            try:
+                self._jobs.put_nowait(job)
+            except queue.Full:
+                raise StoreBusy("the write queue is full") from None
         return await job.future
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -171,9 +174,10 @@ class _Writer:
 
     def close(self) -> None:
         """Finish what is queued, then close the file."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
         self._jobs.put(None)
         self._thread.join()
         self._connection.close()
@@ -203,6 +207,9 @@ class _Writer:
 
     def _commit(self, group: list[_Job]) -> None:
         try:
+            if self._is_broken:
+                self._connection = _open(self._path)
+                self._is_broken = False
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 job.result = job.work(self._connection)
@@ -220,7 +227,7 @@ class _Writer:
         except sqlite3.Error:
             # The connection is of no use any more (the disk is gone): the next job gets a new one.
             self._connection.close()
-            self._connection = _open(self._path)
+            self._is_broken = True
 
 
 def _finish(group: list[_Job]) -> None:
@@ -230,6 +237,10 @@ def _finish(group: list[_Job]) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection

@@ -25,7 +25,7 @@ from relay.store.rows import Entry
 from relay.web import body
 from relay.web.body import Receive
 from relay.web.security import Caller, Headers, Keys, RateLimit, is_allowed_origin
-from relay.web.visitor import Visitor, named_by_server, recognise
+from relay.web.visitor import NOBODY, Visitor, named_by_server, recognise
 
 log = logging.getLogger("relay.collect")
 
@@ -50,7 +50,7 @@ class Collect:
     ) -> None:
         self._sites = sites
         self._keys = Keys(sites)
-        self._tokens = {site.site_id: VisitorTokens(secret_keys, site.site_id) for site in sites}
+        self._tokens = {site.site_id: VisitorTokens(secret_keys, site.site_id, clock) for site in sites}
         self._store = store
         self._clock = clock
         self._journal_rings = journal_rings
@@ -81,7 +81,7 @@ class Collect:
     async def _collect(
         self, scope: Scope, headers: Headers, cookies: list[bytes], receive: Receive
     ) -> tuple[int, bytes, HeaderList]:
-        call = scope["path"].rpartition("/")[2]
+        call = scope["path"].rpartition("/v1/")[2]
         if call not in CALLS:
             raise RequestRefused(404, "not_found", f"expected one of {', '.join(f'/v1/{name}' for name in CALLS)}")
         if scope["method"] != "POST":
@@ -92,7 +92,8 @@ class Collect:
             self._rate_limit.check(_address(scope))
         entry, named_drops, visitor = self._entry(scope, headers, cookies, call, envelope, caller)
         if entry.messages or entry.drops:
-            await self._store.append(entry)
+            entries = named_by_server(entry) if caller.trust is Trust.SERVER else [entry]
+            await self._store.append(*entries)
             self._journal_rings(caller.site.site_id)
         if call != "batch" and named_drops:
             # The one message of a single call is the request: its fault is the request's.
@@ -122,7 +123,7 @@ class Collect:
         gpc = headers.get(b"sec-gpc") == b"1"
         skew = parse.clock_skew(envelope.sent_at, now)
         messages, named_drops, drops = [], [], dict[str, int]()
-        anonymous_id, may_know = None, False
+        may_know, is_server = False, caller.trust is Trust.SERVER
         for index, raw in enumerate(envelope.batch):
             read = parse.read_message(raw, call=call, received_at=now, skew=skew)
             if isinstance(read, parse.Drop):
@@ -134,12 +135,11 @@ class Collect:
                 may_know = True
             else:
                 # Without consent only that there was a message is noted, and which choice was made.
-                received = msgspec.structs.replace(received, body=_bare(context))
-            anonymous_id = anonymous_id or received.anonymous_id
+                anonymous_id = received.anonymous_id if is_server else None  # a server's tells whose choice it is
+                received = msgspec.structs.replace(received, body=_bare(context), anonymous_id=anonymous_id)
             messages.append(received)
-        if caller.trust is Trust.SERVER:
-            visitor = named_by_server(anonymous_id)
-        else:
+        visitor = NOBODY
+        if not is_server:
             visitor = recognise(
                 self._tokens[site.site_id],
                 cookies,
@@ -174,6 +174,8 @@ class Collect:
             (b"vary", b"Origin"),
             (b"access-control-allow-origin", headers[b"origin"]),
             (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", b"Retry-After"),  # the tag obeys it
+            (b"access-control-expose-headers", b"Retry-After"),
         ]
 
 
@@ -201,18 +203,23 @@ def _address(scope: Scope) -> str:
 def _refusal(refused: RequestRefused) -> tuple[int, bytes, HeaderList]:
     error = {"code": refused.code, "message": refused.message, "request_id": uuid.uuid4().hex}
     extra = [] if refused.retry_after is None else [(b"retry-after", str(refused.retry_after).encode())]
+    if refused.status == 405:
+        extra.append((b"allow", b"POST, OPTIONS"))
     return refused.status, msgspec.json.encode({"error": error}), extra
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: HeaderList) -> None:
-    length = str(len(body)).encode()
+    # An answer without content (204) names neither its type nor its length (RFC 9110, 8.6).
+    content: HeaderList = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
     await send(
         {
             "type": "http.response.start",
             "status": status,
             "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", length),
+                *(content if body else []),
                 # A cookie in a shared cache would hand one visitor's ID to another.
                 (b"cache-control", b"no-store"),
                 *headers,

@@ -5,6 +5,7 @@ Made once at the start for every site. Never sets a cookie: this answer lives in
 
 import gzip
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _PLACES = (
     Path(__file__).parents[2] / "static" / "dist" / "tag.js",
 )
 _PLACEHOLDER = b"__BACKFLOW_SETTINGS__"
+_REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 
 #: First-party cookies the tag may read: browser IDs and click IDs of analytics and ads, and Klaviyo's own.
 COOKIES = ("_ga", "_fbp", "_fbc", "_gcl_aw", "_ttp", "_scid", "_rdt_uuid", "_epik", "__kla_id")
@@ -55,7 +57,7 @@ class TagFiles:
         variants = self._variants.get(request.query_params.get("key", ""))
         if variants is None:
             raise RequestRefused(404, "unknown_write_key", "key: expected the public key of a site of this relay")
-        accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+        accepted = accepted_encodings(request.headers.get("accept-encoding", ""))
         variant = next(variant for variant in variants if variant.encoding is None or variant.encoding in accepted)
         headers = {
             "ETag": variant.etag,
@@ -70,6 +72,12 @@ class TagFiles:
         if variant.encoding is not None:
             headers["Content-Encoding"] = variant.encoding
         return Response(variant.body, media_type="text/javascript", headers=headers)
+
+
+def accepted_encodings(header: str) -> frozenset[str]:
+    """The encodings that an ``Accept-Encoding`` header names, without those refused by ``q=0`` (RFC 9110, 12.4.2)."""
+    parts = [part.partition(";") for part in header.lower().split(",")]
+    return frozenset(name.strip() for name, _, weight in parts if not _REFUSED.fullmatch(weight.strip()))
 
 
 def built_tag() -> bytes:

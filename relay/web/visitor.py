@@ -2,12 +2,17 @@
 
 import uuid
 from collections.abc import Iterable
+from itertools import groupby
 
+import msgspec
 from msgspec import Struct
 
 from relay.identity import cookie
 from relay.identity.cookie import Visit, VisitorTokens
 from relay.identity.evidence import Recognition
+from relay.identity.identifiers import normal_customer_id
+from relay.pipeline.parse import Received
+from relay.store.rows import Entry
 
 
 class Visitor(Struct, frozen=True):
@@ -17,6 +22,9 @@ class Visitor(Struct, frozen=True):
     recognition: Recognition
     set_cookie: str | None = None
     mirror: str | None = None
+
+
+NOBODY = Visitor(None, Recognition.NONE)
 
 
 def recognise(
@@ -43,7 +51,7 @@ def recognise(
     if visit is None:
         visit, recognition, is_due = from_mirror, Recognition.MIRROR, True
     if not may_know:
-        return Visitor(visit.visitor_id, recognition) if visit else Visitor(None, Recognition.NONE)
+        return Visitor(visit.visitor_id, recognition) if visit else NOBODY
     if visit is None:
         minted = tokens.mint(first_message_id) or uuid.uuid4().hex
         visit, recognition = Visit(minted, int(now), int(now)), Recognition.NEW
@@ -57,8 +65,27 @@ def recognise(
     )
 
 
-def named_by_server(anonymous_id: str | None) -> Visitor:
-    """A server names its visitors itself; the name space is its own, so it can name no browser's visitor."""
-    if anonymous_id is None:
-        return Visitor(None, Recognition.NONE)
-    return Visitor(f"anonymous:{anonymous_id}", Recognition.ANONYMOUS_ID)
+def named_by_server(entry: Entry) -> list[Entry]:
+    """A server's request speaks of many visitors: one entry for each run of messages of the same one, in order.
+
+    A server names its visitors itself; the name space is its own, so it can name no browser's visitor.
+    """
+    runs = [list(run) for _, run in groupby(entry.messages, key=_name_of)] or [[]]
+    entries = [
+        msgspec.structs.replace(
+            entry,
+            messages=run,
+            drops={},
+            visitor_id=name,
+            recognition=Recognition.ANONYMOUS_ID if name else Recognition.NONE,
+        )
+        for run in runs
+        for name in [_name_of(run[0]) if run else None]
+    ]
+    return [msgspec.structs.replace(entries[0], drops=entry.drops), *entries[1:]]
+
+
+def _name_of(message: Received) -> str | None:
+    # The placeholders that templates print for a missing ID ("null", "undefined") are no visitor's name either.
+    name = normal_customer_id(message.anonymous_id or "")
+    return None if name is None else f"anonymous:{name}"

@@ -115,24 +115,24 @@ def _problems(tx: Transaction, site: Site) -> list[words.Problem]:
     problems = [words.pause(site, p.scope, p.reason, p.since) for p in tx.ledger.pauses(site.site_id)]
     n, error = tx.outbox.retrying(site.site_id)
     if n and not any(problem.blocking for problem in problems):
-        problems.append(words.retrying(n, stream.hide_addresses(error)))
+        problems.append(words.retrying(n, stream.answer(None, error)))
     return sorted(problems, key=lambda problem: not problem.blocking)
 
 
 def _destination(problems: list[words.Problem], deliveries: Deliveries) -> Destination:
     by_state = {place.state: place.n for place in deliveries.places}
     delivered, due = by_state[State.DELIVERED], by_state[State.READY] + by_state[State.SENDING]
+    queue = f"{due:,} in the queue" if due else "Nothing waits in the queue"
     state: Literal["ok", "idle", "slow", "down"]
     if problems and problems[0].blocking:
-        state, headline = "down", problems[0].title
-        waiting = f"{due + by_state[State.HELD]:,} in the queue"
+        state, headline, detail = "down", problems[0].title, queue
     elif problems:
-        state, headline, waiting = "slow", problems[0].title, f"{due:,} in the queue"
+        state, headline, detail = "slow", problems[0].title, queue
     elif delivered:
-        state, headline, waiting = "ok", "Klaviyo takes what is sent", f"{due:,} in the queue"
+        state, headline, detail = "ok", "Klaviyo takes what is sent", queue
     else:
-        state, headline, waiting = "idle", "Nothing has been sent yet", "No refusal from Klaviyo so far"
-    return Destination(state=state, headline=headline, detail=waiting, problems=problems)
+        state, headline, detail = "idle", "Nothing has been sent yet", "No refusal from Klaviyo so far"
+    return Destination(state=state, headline=headline, detail=detail, problems=problems)
 
 
 def _messages(site_id: str, counts: Sums) -> Messages:

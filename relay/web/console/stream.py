@@ -52,7 +52,7 @@ def line(row: Mapping[str, Any], site: Site, paused: Set[str], now: float) -> Li
         when=when,
         at=at,
         attempts=row["attempts"],
-        error=_error(row),
+        error=answer(row["status"], row["error"]) if row["error"] else "",
         only_recorded=is_event and _is_only_recorded(row, state, site, now),
     )
 
@@ -105,10 +105,9 @@ def _standing(row: Mapping[str, Any], kind: DeliveryKind, site: Site, paused: Se
 
 
 def _when(row: Mapping[str, Any], state: State, site: Site, now: float) -> tuple[str, float | None]:
-    settled = row["settled_at"] or row["created_at"]
     match state:
         case State.DELIVERED:
-            return "sent", settled
+            return "sent", _settled(row)
         case State.HELD:
             return "held until", row["due_at"]
         case State.WAITING:
@@ -116,26 +115,33 @@ def _when(row: Mapping[str, Any], state: State, site: Site, now: float) -> tuple
         case State.READY:
             if row["due_at"] <= now:
                 return "due since", row["due_at"]
-            return "tried again" if row["error"] else "due", row["due_at"]
+            return "next try" if row["error"] else "due", row["due_at"]
         case State.SENDING:
             return "being sent", None
         case State.SUPPRESSED:
-            return "decided", settled
+            return "decided", _settled(row)
         case State.DEAD:
-            return "given up", settled
+            return "given up", _settled(row)
         case State.EXPIRED:
-            return "expired", settled
+            return "expired", _settled(row)
 
 
-def _error(row: Mapping[str, Any]) -> str:
-    """Klaviyo's status and code; the client keeps nothing of Klaviyo's own words."""
-    parts = [str(row["status"] or ""), hide_addresses(row["error"] or "")]
-    return " ".join(part for part in parts if part) if row["error"] else ""
+def _settled(row: Mapping[str, Any]) -> float:
+    """When the delivery ended; what is suppressed from the start ended as it was created."""
+    return float(row["settled_at"] or row["created_at"])
+
+
+def answer(status: int | None, error: str) -> str:
+    """How a try ended: Klaviyo's status and code, or the kind of network failure; never Klaviyo's own words."""
+    named = hide_addresses(error)
+    if status is None or named == f"http_{status}":
+        return named.replace("http_", "status ")
+    return f"{status} {named}"
 
 
 def _is_only_recorded(row: Mapping[str, Any], state: State, site: Site, now: float) -> bool:
     """Whether it starts no flow: marked so, or too old when it leaves (the sender's own rule)."""
     if state not in OPEN and state is not State.DELIVERED:
         return False
-    left = row["settled_at"] if state is State.DELIVERED else max(now, row["due_at"])
+    left = _settled(row) if state is State.DELIVERED else max(now, row["due_at"])
     return bool(row["backfill"]) or left - row["occurred_at"] > site.abandonment_seconds

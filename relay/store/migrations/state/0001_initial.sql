@@ -121,9 +121,9 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_by_unique_id ON deliveries (site_id, unique_id);
 CREATE INDEX deliveries_due ON deliveries (site_id, due_at) WHERE state IN ('ready', 'held');
 CREATE INDEX deliveries_leased ON deliveries (site_id, lease_until) WHERE state = 'sending';
-CREATE INDEX deliveries_unsent_by_visitor ON deliveries (site_id, visitor_id)
+CREATE INDEX deliveries_unsent_by_visitor ON deliveries (site_id, visitor_id, state)
     WHERE state IN ('waiting', 'held', 'ready');
-CREATE INDEX deliveries_unsent_by_person ON deliveries (site_id, person_id)
+CREATE INDEX deliveries_unsent_by_person ON deliveries (site_id, person_id, state)
     WHERE state IN ('waiting', 'held', 'ready');
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 

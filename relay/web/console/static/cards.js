@@ -26,8 +26,9 @@ export function lineCard(line) {
     el("p", { class: "why" }, line.why));
   if (line.evidence) card.append(proof(line));
   if (line.error) {
-    const tries = line.attempts === 1 ? "1 try" : `${line.attempts} tries`;
-    card.append(el("p", { class: "error" }, `Klaviyo's answer after ${tries}: ${line.error}`));
+    // What is not the event's fault (a refused key, a request to slow down) is not counted as a try.
+    const tries = line.attempts === 0 ? "Last try, not counted" : line.attempts === 1 ? "After 1 try" : `After ${line.attempts} tries`;
+    card.append(el("p", { class: "error" }, `${tries}: ${line.error}`));
   }
   card.append(el("p", { class: "meta" },
     el("span", {}, "Happened ", time(line.occurred_at)),
@@ -63,7 +64,7 @@ export function part({ name, words, n, parts = [], tone = "" }) {
 export function problemCard(problem, alone) {
   return el("li", { "data-id": problem.title },
     alone ? null : el("strong", {}, problem.title),
-    problem.reason ? el("p", { class: "reason" }, `Klaviyo's answer: ${problem.reason}`) : null,
+    problem.reason ? el("p", { class: "reason" }, `Reason: ${problem.reason}`) : null,
     problem.since === null ? null : el("p", { class: "reason" }, "Since ", time(problem.since)),
     el("p", {}, problem.advice));
 }

@@ -89,7 +89,7 @@ function messages({ received, accepted, duplicate, dropped, missing, drops }) {
   ], (each) => each.name, part);
   const sum = `${words.count(accepted)} accepted + ${words.count(duplicate)} duplicate + ${words.count(dropped)} dropped`;
   at("messages-check").classList.toggle("wrong", missing !== 0);
-  set(at("messages-check"), missing === 0 ? `${words.count(received)} = ${sum}. Nothing is missing.`
+  set(at("messages-check"), received === 0 ? "" : missing === 0 ? `${words.count(received)} = ${sum}. Nothing is missing.`
     : `${words.count(received)} received, but ${sum}: ${words.count(missing)} unaccounted for. Please report this.`);
 }
 
@@ -187,6 +187,12 @@ at("choice").addEventListener("click", (event) => {
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
 setInterval(() => { if (!document.hidden) tick(); }, 1000);
+
+// On a phone the sums are folded, so that the stream is near; wide screens show all and have no fold.
+const narrow = matchMedia("(max-width: 939px)");
+const fold = () => { for (const each of document.querySelectorAll(".fold")) each.open = !narrow.matches; };
+narrow.addEventListener("change", fold);
+fold();
 
 if (snapshot) take(snapshot);
 poll();

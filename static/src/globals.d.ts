@@ -1,0 +1,26 @@
+// What the relay, the build and other scripts of the page put into the global scope.
+
+/** Replaced by the relay with the site's settings as JSON when it serves the tag. */
+declare const __BACKFLOW_SETTINGS__: import("./settings.js").Settings;
+
+/** Replaced by the build with the version of package.json. */
+declare const __BACKFLOW_VERSION__: string;
+
+interface Navigator {
+  readonly globalPrivacyControl?: boolean;
+}
+
+interface Document {
+  readonly prerendering?: boolean;
+}
+
+interface Window {
+  backflow?: any;
+  klaviyo?: any;
+  _klOnsite?: unknown;
+  _learnq?: unknown;
+  Shopify?: any;
+  __tcfapi?: unknown;
+  OneTrust?: unknown;
+  Cookiebot?: unknown;
+}
