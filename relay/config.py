@@ -217,7 +217,7 @@ class _Reader:
 
     def _port(self) -> int:
         port = self.number("PORT", 8400, low=1, high=65535)
-        if not port.is_integer():
+        if port != int(port):
             raise SettingsError("RELAY_PORT", f"expected a whole number, got {port:g}")
         return int(port)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from relay.errors import StoreError
+
 #: Fields a log line may carry beside its message: counts, reasons and names of ours.
 FIELDS = ("site", "reason", "problem", "rescued", "request_id", "key", "deleted", "expired", "url")
 
@@ -45,6 +47,8 @@ def set_up_logging(level: str = "INFO") -> None:
 
 def describe(error: BaseException) -> str:
     """An exception as its type and the line of ours that raised it: its text may quote what a shopper typed."""
+    if isinstance(error, StoreError):
+        return f"{type(error).__name__}: {error}"  # the database's own words: no values of rows
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"

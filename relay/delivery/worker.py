@@ -180,7 +180,8 @@ class Sender:
     async def _report(self, delivery: Claimed, answer: Answer) -> None:
         """Put Klaviyo's answer to a look-up into the journal: the processor takes it as a server's evidence.
 
-        Before the settling: a crash in between asks and answers once more, and the answer is a duplicate.
+        Before the settling: a crash in between asks and answers once more, and the answer is a duplicate. It counts
+        as said when the link was followed: an erasure since then holds against it.
         """
         if answer.status == 403:
             outcome = "unavailable"
@@ -193,12 +194,12 @@ class Sender:
             traits |= {"klaviyo_id": answer.found.klaviyo_id}
             traits |= {"email": answer.found.email} if answer.found.email else {}
             traits |= {"phone": answer.found.phone_number} if answer.found.phone_number else {}
-        now = self._clock.now()
         body = Raw(msgspec.json.encode({"traits": traits}))
-        message = Received("identify", f"lookup:{delivery.delivery_id}:{outcome}", now, body)
-        await self._store.append(
-            Entry(site_id=self._site.site_id, received_at=now, trust=Trust.KLAVIYO, messages=[message])
+        message = Received("identify", f"lookup:{delivery.delivery_id}:{outcome}", delivery.occurred_at, body)
+        entry = Entry(
+            site_id=self._site.site_id, received_at=self._clock.now(), trust=Trust.KLAVIYO, messages=[message]
         )
+        await self._store.append(entry)
         self._journal_rings.set()
 
     async def _settle(self, claimed: Sequence[Claimed], answers: Sequence[Answer | None]) -> None:

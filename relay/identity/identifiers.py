@@ -48,6 +48,12 @@ class Claims(Struct, frozen=True, kw_only=True):
     traits: dict[str, Any] = {}
     refused: tuple[str, ...] = ()
 
+    @property
+    def everything(self) -> tuple[Identifier, ...]:
+        """Every identifier in the call, the link's included."""
+        kx = () if self.exchange_id is None else (Identifier(IdentifierKind.KX, self.exchange_id),)
+        return self.identifiers + kx
+
 
 #: Values that stand for nobody (Segment Unify's recommended blocked values, and what shops' templates print).
 _BLOCKED = re.compile(r"[0\s-]*|-1|null|nil|none|nan|undefined|unknown|anonymous|guest|true|false|test|n/?a", re.I)
@@ -103,7 +109,9 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         elif isinstance(raw, str) and raw.strip():
             refused.append(f"invalid_{kind}")
 
-    if (email := _first(message.traits, "email") or commerce.email) is not None:
+    # The traits of a group describe the group: the address of a company is nobody's own.
+    is_own = message.type != "group"
+    if is_own and (email := _first(message.traits, "email") or commerce.email) is not None:
         take(IdentifierKind.EMAIL, email, normal_email(email))
     if message.user_id is not None:
         # A user ID that is an e-mail address is used as one: many shops identify by address.
@@ -111,7 +119,8 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
             found.setdefault(IdentifierKind.EMAIL, address)
         else:
             take(IdentifierKind.CUSTOMER_ID, message.user_id, normal_customer_id(message.user_id))
-    if (phone := _first(message.traits, "phone", "phoneNumber", "phone_number") or commerce.phone) is not None:
+    phone = _first(message.traits, "phone", "phoneNumber", "phone_number") or commerce.phone
+    if is_own and phone is not None:
         take(IdentifierKind.PHONE, phone, normal_phone(phone, _country(message.traits) or country))
     if trust is Trust.KLAVIYO and (klaviyo_id := _first(message.traits, "klaviyo_id")):
         found[IdentifierKind.KLAVIYO_ID] = klaviyo_id
@@ -120,16 +129,18 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
     return Claims(
         identifiers=tuple(Identifier(kind, found[kind]) for kind in PRECEDENCE if kind in found),
         exchange_id=None if trust is Trust.KLAVIYO else _exchange_id(message.context),
-        traits={} if trust is Trust.KLAVIYO else _traits(message),
+        traits=_traits(message, trust),
         refused=tuple(refused),
     )
 
 
-def _traits(message: Message) -> dict[str, Any]:
+def _traits(message: Message, trust: Trust) -> dict[str, Any]:
     """Traits worth keeping with the person: those of an identify call, and names a server sends along."""
+    if trust is Trust.KLAVIYO:
+        return {}
     if message.type == "identify":
         return message.traits
-    traits = message.context.get("traits")
+    traits = message.context.get("traits") if trust is Trust.SERVER else None
     return traits if isinstance(traits, dict) else {}
 
 

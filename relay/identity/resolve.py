@@ -104,16 +104,11 @@ def plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner], 
     """
     if trust is Trust.BROWSER:
         return _browser_plan(identifiers, owners)
-    # A phone is shared in households: it finds a person only when nothing else is said, and never unites.
-    ordered = [i for i in identifiers if i in owners and i.kind is not IdentifierKind.PHONE]
-    if not ordered:
-        only_phone = all(i.kind is IdentifierKind.PHONE for i in identifiers)
-        ordered = [i for i in identifiers if i in owners] if only_phone else []
-    person = owners[ordered[0]] if ordered else None
+    person = _first_owner(identifiers, owners)
     attach, unite = [], []
     for identifier in identifiers:
         owner = owners.get(identifier)
-        if owner is None or person is None or owner.person_id == person.person_id:
+        if owner is None or (person is not None and owner.person_id == person.person_id):
             attach.append(identifier)
         elif identifier.kind is not IdentifierKind.PHONE:
             # The server's word moves the identifier. A person who has no address of their own (known so far
@@ -124,13 +119,23 @@ def plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner], 
     return Plan(person_id=person.person_id if person else None, attach=tuple(attach), unite=tuple(dict.fromkeys(unite)))
 
 
+def _first_owner(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner]) -> Owner | None:
+    """Who owns the most telling of these identifiers.
+
+    A phone is shared in households: it finds a person only when nothing else is said, is never taken from its
+    person, and never unites.
+    """
+    telling = [i for i in identifiers if i.kind is not IdentifierKind.PHONE] or identifiers
+    return next((owners[i] for i in telling if i in owners), None)
+
+
 def _browser_plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner]) -> Plan:
     by_kind = {identifier.kind: identifier for identifier in identifiers}
     email = by_kind.get(IdentifierKind.EMAIL)
     customer = by_kind.get(IdentifierKind.CUSTOMER_ID)
     person: Owner | None = None
     if email is None:
-        person = next((owners[i] for i in identifiers if i in owners), None)
+        person = _first_owner(identifiers, owners)
     elif email in owners:
         person = owners[email]
     elif customer is not None and customer in owners and not owners[customer].has_email:

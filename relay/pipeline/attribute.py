@@ -6,14 +6,15 @@ waiting events go when their person is found (late identity).
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from relay.config import Site
 from relay.delivery.states import State
-from relay.identity.evidence import WORTH, Evidence, Recognition
+from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Claims, Identifier, IdentifierKind
-from relay.identity.resolve import Resolution, late, plan, proven, resolve
+from relay.identity.resolve import Link, Resolution, late, plan, proven, resolve
 from relay.model import DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline.decide import send
 from relay.store.base import Transaction
@@ -45,8 +46,7 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     """Apply what ``message`` claims and say whose it is."""
     visitor_id = sender.visitor_id
     if kind is Kind.SIGNED_OUT and visitor_id is not None:
-        links = tx.graph.links(site.site_id, visitor_id)
-        tx.graph.untie(site.site_id, visitor_id, at=message.occurred_at, reason="signed_out")
+        links = sign_out(tx, site, visitor_id, at=message.occurred_at, now=sender.now)
         return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
     direct, changed = _apply_claims(tx, site, message, kind, claims, sender)
     if claims.exchange_id is not None and visitor_id is not None:
@@ -58,6 +58,21 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         if direct is None or by_visitor.reason is None:
             return Attribution(resolution=by_visitor)
     return Attribution(resolution=direct or Resolution(reason=Reason.NO_IDENTITY))
+
+
+def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> Sequence[Link]:
+    """End the visitor's links; returns those there were.
+
+    What still waits there was done by one of those who had signed in, and now nobody can say by whom: the next person
+    in this browser must not get it.
+    """
+    links = tx.graph.links(site.site_id, visitor_id)
+    tx.graph.untie(site.site_id, visitor_id, at=at, reason="signed_out")
+    if any(WORTH[link.evidence].strength >= STRONG for link in links):
+        for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
+            if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
+                tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
+    return links
 
 
 def end_unknown_link(tx: Transaction, site: Site, exchange_id: str, *, at: float) -> None:
@@ -166,6 +181,8 @@ def _late_resolution(
 ) -> Resolution | None:
     if delivery.visitor_id is not None:
         links = tx.graph.links(site.site_id, delivery.visitor_id)
+        if _is_of_one_who_left(tx, site, delivery, person_id, links):
+            return None
         mine = [link for link in links if link.person_id == person_id]
         if mine and late(links, person_id, delivery.occurred_at, sign_at):
             best = max(mine, key=lambda link: WORTH[link.evidence].strength)
@@ -176,3 +193,14 @@ def _late_resolution(
         # The call named this person itself; only the address was missing.
         return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
     return None
+
+
+def _is_of_one_who_left(tx: Transaction, site: Site, delivery: Unsent, person_id: str, links: Sequence[Link]) -> bool:
+    """Whether another person did this, who had signed in by an ID alone and out again: it waits for their address."""
+    if delivery.person_id is None:
+        return False
+    owner = tx.graph.canonical(site.site_id, delivery.person_id)
+    if owner == person_id or owner in {link.person_id for link in links}:
+        return False
+    # Known by nothing but a link's _kx: that is the link's recipient, not somebody who had signed in.
+    return any(i.kind is not IdentifierKind.KX for i in tx.graph.identifiers_of(site.site_id, owner))

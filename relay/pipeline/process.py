@@ -34,6 +34,7 @@ STEPS: tuple[Callable[[Work], End | None], ...] = (
     steps.refuse_bots,
     steps.ask_consent,
     steps.speak_canonical,
+    steps.hear_claims,
     steps.keep,
     steps.hear_klaviyo,
     steps.resolve,

@@ -53,6 +53,7 @@ class Work(Struct, kw_only=True):
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
     klaviyo: KlaviyoState = KlaviyoState()
+    claims: identifiers.Claims = identifiers.Claims()
     event_id: int | None = None
     resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)
     changed_person_id: str | None = None
@@ -82,11 +83,26 @@ def speak_canonical(work: Work) -> End | None:
     return None
 
 
+def hear_claims(work: Work) -> End | None:
+    """What the call says of its author. What an erased person did before the erasure is emptied: it must not bring
+    them back."""
+    work.claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
+    if any(_is_forgotten(work, identifier) for identifier in work.claims.everything):
+        work.commerce, work.claims = Commerce(kind=Kind.OTHER, name=""), identifiers.Claims()
+    return None
+
+
 def keep(work: Work) -> End | None:
-    """Store the event; its message ID makes every later copy a duplicate."""
-    page = work.message.context.get("page")
-    url = page.get("url") if isinstance(page, dict) else None
-    kept = Kept(commerce=work.commerce, page_url=url if isinstance(url, str) else None)
+    """Store the event; its message ID makes every later copy a duplicate. Of an event that becomes no metric only
+    that it was there is kept, of the others what mapping them needs: the person's addresses belong to the graph."""
+    kept = Kept(commerce=Commerce(kind=work.commerce.kind, name=work.commerce.name))
+    if mapping.actions(work.commerce):
+        page = work.message.context.get("page")
+        url = page.get("url") if isinstance(page, dict) else None
+        kept = Kept(
+            commerce=msgspec.structs.replace(work.commerce, email=None, phone=None),
+            page_url=url if isinstance(url, str) else None,
+        )
     work.event_id = work.tx.ledger.add_event(
         StoredEvent(
             site_id=work.site.site_id,
@@ -114,14 +130,15 @@ def hear_klaviyo(work: Work) -> End | None:
 
 
 def resolve(work: Work) -> End | None:
-    if not work.permission.forward:
-        return None
     site, entry, message = work.site, work.entry, work.message
-    claims = identifiers.claims(message, work.commerce, entry.trust, site.country)
-    for refused in claims.refused:
+    if not work.permission.forward:
+        if work.commerce.kind is Kind.SIGNED_OUT and entry.visitor_id is not None:
+            attribute.sign_out(work.tx, site, entry.visitor_id, at=message.occurred_at, now=work.now)
+        return None
+    for refused in work.claims.refused:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
-        for claimed in claims.identifiers:
+        for claimed in work.claims.identifiers:
             attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
         return None
     found = attribute.attribute(
@@ -129,7 +146,7 @@ def resolve(work: Work) -> End | None:
         site,
         message,
         work.commerce.kind,
-        _without_forgotten(work, claims),
+        work.claims,
         attribute.Sender(
             trust=entry.trust,
             visitor_id=entry.visitor_id,
@@ -213,12 +230,6 @@ def _draft(work: Work, decision: decide.Decision, **fields: Any) -> Draft:
         created_at=work.now,
         **fields,
     )
-
-
-def _without_forgotten(work: Work, claims: identifiers.Claims) -> identifiers.Claims:
-    """Leave out erased identifiers of messages from before the erasure: they must not bring the person back."""
-    kept = tuple(i for i in claims.identifiers if not _is_forgotten(work, i))
-    return claims if len(kept) == len(claims.identifiers) else msgspec.structs.replace(claims, identifiers=kept)
 
 
 def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:

@@ -10,6 +10,7 @@ import fcntl
 import queue
 import sqlite3
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -212,9 +213,13 @@ class _Writer:
                 self._is_broken = False
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
-                job.result = job.work(self._connection)
+                result = job.work(self._connection)
+                # A cursor must die in this thread: freed by another one, it breaks the statement at work here.
+                job.result = None if isinstance(result, sqlite3.Cursor) else result
+                del result
             self._connection.execute("COMMIT")
         except BaseException as error:  # every job must hear of it, whatever it was
+            traceback.clear_frames(error.__traceback__)  # they may hold cursors
             self._roll_back()
             failure = StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
             for job in group:

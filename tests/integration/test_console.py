@@ -1,16 +1,19 @@
 """The console on a real relay: who may look, what the sums and the stream say, and what never appears."""
 
 import asyncio
+import contextlib
 import re
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from relay.app import Relay
 from relay.clock import SystemClock
@@ -51,25 +54,29 @@ class House:
         self.relay = Relay(self.settings, work=False)
         transport = httpx.ASGITransport(self.relay)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://relay", headers=basic(PASSWORD))
-        self._loop = asyncio.Runner()
+        # A loop in a thread of its own: the browser tests leave theirs in the main one.
+        self._threads = contextlib.ExitStack()
+        self._loop = self._threads.enter_context(start_blocking_portal())
         self._unique = 0
 
     def __enter__(self) -> "House":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._loop.run(self._client.aclose())
-        self._loop.run(self.relay.store.close())
-        self._loop.close()
+        self._loop.call(self._client.aclose)
+        self._loop.call(self.relay.store.close)
+        self._threads.close()
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """Ask with the console's password, or with these headers."""
-        return self._loop.run(self._client.get(path, headers=headers))
+        return self._loop.call(partial(self._client.get, path, headers=headers))
 
     def send(self, *messages: dict[str, Any]) -> None:
         """Post a batch as the shop's server and process it."""
         headers = basic("", user=SERVER_KEY)
-        answer = self._loop.run(self._client.post("/v1/batch", json={"batch": list(messages)}, headers=headers))
+        answer = self._loop.call(
+            partial(self._client.post, "/v1/batch", json={"batch": list(messages)}, headers=headers)
+        )
         assert answer.status_code == 200, answer.text
         bells = asyncio.Event(), asyncio.Event()
         secrets = self.settings.secret_keys
@@ -81,10 +88,10 @@ class House:
             journal_rings=bells[0],
             outbox_rings=bells[1],
         )
-        self._loop.run(processor.process_next())
+        self._loop.call(processor.process_next)
 
     def transact(self, work: Any) -> Any:
-        return self._loop.run(self.relay.store.transact(work))
+        return self._loop.call(self.relay.store.transact, work)
 
     def add(self, state: State, reason: Reason, **fields: Any) -> int:
         """Put a delivery into the outbox as it may stand there; its ID."""

@@ -725,7 +725,9 @@ async def journal(world: World) -> str:
 async def test_without_consent_nothing_is_kept(world: World) -> None:
     shopper = world.browser()
     shopper.context = {"consent": {"marketing": False, "analytics": False, "source": "banner"}}
-    await shopper.track("Checkout Started", LAMP | {"email": ANN}, context={"page": {"url": "https://s.example/secret"}})
+    await shopper.track(
+        "Checkout Started", LAMP | {"email": ANN}, context={"page": {"url": "https://s.example/secret"}}
+    )
     await world.settle()
     await world.pass_hold()
     kept = await journal(world)

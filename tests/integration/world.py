@@ -126,9 +126,7 @@ class World:
         )
         self.store = SqliteStore(folder / "relay.db")
         self.journal_rings, self.outbox_rings = asyncio.Event(), asyncio.Event()
-        self.collect = Collect(
-            [self.site], SECRETS, self.store, self.clock, lambda site_id: self.journal_rings.set()
-        )
+        self.collect = Collect([self.site], SECRETS, self.store, self.clock, lambda site_id: self.journal_rings.set())
         self._clients: list[KlaviyoClient] = []
         self._browsers: list[httpx.AsyncClient] = []
         self.processor = self.new_processor()
@@ -187,15 +185,14 @@ class World:
         return sum([n async for n in self._deliveries()])
 
     async def settle(self, seconds: float = 0.0) -> None:
-        """Let ``seconds`` pass, then process and deliver until nothing is left to do now."""
-        self.clock.advance(seconds)
+        """Process what there is, let ``seconds`` pass, then deliver and process until nothing is left to do now."""
         await self.process()
+        self.clock.advance(seconds)
         while await self.deliver():
             await self.process()
 
     async def pass_hold(self) -> None:
-        """Process what there is, let the hold pass, deliver."""
-        await self.process()
+        """As ``settle``, with the time an event is held."""
         await self.settle(self.site.hold_seconds)
 
     async def keep_house(self) -> None:

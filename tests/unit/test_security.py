@@ -89,7 +89,8 @@ def test_a_site_without_server_key_has_no_server_callers() -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        b"", b"Basic", b"Basic ", b"Basic !!!", b"Basic Og==", b"Bearer " + b64encode(b"k:"), b"Basic /w==", b64encode(b"k:"),
+        b"", b"Basic", b"Basic ", b"Basic !!!", b"Basic Og==", b"Bearer " + b64encode(b"k:"), b"Basic /w==",
+        b64encode(b"k:"),
     ],
     ids=["none", "no value", "blank", "no base64", "no user", "bearer", "no utf-8", "no scheme"],
 )  # fmt: skip

@@ -136,7 +136,7 @@ class Console:
             finally:
                 took = time.monotonic() - began
                 reading.again_at = time.monotonic() + took / _READING_SHARE
-        return reading.found
+        return msgspec.structs.replace(reading.found, answered_at=self._clock.now())
 
     async def _file(self, request: Request) -> Response:
         name = request.path_params["name"]

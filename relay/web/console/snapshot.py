@@ -80,9 +80,10 @@ class SiteView(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """Everything on the page. ``now`` in epoch seconds, by the relay's clock."""
+    """Everything on the page, as it stood at ``read_at``; ``answered_at`` sets the page's clock (epoch seconds)."""
 
-    now: float
+    read_at: float
+    answered_at: float
     show: str
     sites: list[SiteView]
 
@@ -91,7 +92,7 @@ def read(tx: Transaction, settings: Settings, *, show: str, now: float) -> Snaps
     """Read the page's contents inside one transaction, so that the sums agree with each other."""
     counts, sums = tx.ledger.counts(), tx.outbox.sums()
     sites = [_site(tx, site, counts, sums, show, now) for site in settings.sites]
-    return Snapshot(now=now, show=show, sites=sites)
+    return Snapshot(read_at=now, answered_at=now, show=show, sites=sites)
 
 
 def _site(tx: Transaction, site: Site, counts: Sums, sums: Sums, show: str, now: float) -> SiteView:

@@ -12,7 +12,7 @@ const buttons = (id) => [...(at(id)?.querySelectorAll("button") ?? [])];
 const view = { site: buttons("sites")[0]?.dataset.site ?? null, show: "all" };
 let snapshot = JSON.parse(at("first").textContent);
 let clockOffset = 0;
-let answeredAt = null;
+let readAt = null;
 let timer = 0;
 let asked = 0;
 
@@ -43,8 +43,8 @@ async function problem(answer) {
 
 function take(found) {
   snapshot = found;
-  clockOffset = found.now - Date.now() / 1000;
-  answeredAt = found.now;
+  clockOffset = found.answered_at - Date.now() / 1000;
+  readAt = found.read_at;
   render();
 }
 
@@ -52,7 +52,7 @@ function take(found) {
 function live(trouble) {
   at("live").classList.toggle("lost", trouble !== "");
   at("main").classList.toggle("stale", trouble !== "");
-  const asOf = answeredAt === null ? "" : `. Shown: as of ${words.clock(answeredAt, now())}`;
+  const asOf = readAt === null ? "" : `. Shown: as of ${words.clock(readAt, now())}`;
   set(at("live-text"), trouble === "" ? "Live" : `${trouble}, trying again${asOf}`);
 }
 
