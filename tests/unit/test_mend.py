@@ -5,14 +5,18 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.pipeline.mend import MAX_DEPTH, TOO_DEEP, is_too_deep, mend
 from relay.pipeline.parse import MAX_BATCH_BYTES
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -77,18 +81,21 @@ def test_depth_is_counted_from_the_message() -> None:
     assert TOO_DEEP in mend(b'{"batch":[' + nested(MAX_DEPTH + 1) + b"]}", message_level=3)
 
 
+@settings(deadline=None)
 @given(JSON, st.booleans(), st.sampled_from([1, 3]))
 def test_valid_json_means_the_same_after_mending(value: object, ascii_only: bool, level: int) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert json.loads(mend(body, message_level=level)) == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([1, 3]))
 def test_mending_twice_is_mending_once(body: bytes, level: int) -> None:
     once = mend(body, message_level=level)
     assert mend(once, message_level=level) == once
 
 
+@settings(deadline=None)
 @given(st.lists(JSON, max_size=4), st.sampled_from([rb'"\ud800"', b'"\xff"', b"NaN", b"-Infinity", nested(300)]))
 def test_what_stands_beside_the_damage_is_kept(values: list[object], damage: bytes) -> None:
     parts = [json.dumps(value).encode() for value in values]
