@@ -32,6 +32,7 @@ class Kind(StrEnum):
     PAGE = "page"
     IDENTIFY = "identify"
     SIGNED_OUT = "Signed Out"
+    CONSENT_UPDATED = "Consent Updated"  #: the tag's own: a choice was made on the page
     OTHER = "other"  #: no e-commerce meaning known: passed through as it is (group, alias, custom tracks)
 
 

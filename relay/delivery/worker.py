@@ -132,19 +132,26 @@ class Sender:
         site_id, now = self._site.site_id, self._clock.now()
         tx.outbox.rescue(site_id, lease_before=now)
         pauses = {pause.scope: pause for pause in tx.ledger.pauses(site_id)}
-        kinds = [kind for kind in DeliveryKind if not _is_paused(pauses.get(kind), now) or kind == CANNOT_LOOK_UP]
         if self._site.klaviyo_api_key is None or _is_paused(pauses.get(EVERYTHING), now):
             return []
-        asking = not self._healthy or any(scope != CANNOT_LOOK_UP for scope in pauses)
-        return tx.outbox.claim(
-            site_id,
-            now=now,
-            limit=1 if asking else BATCH,
-            lease_owner=self._owner,
-            lease_until=now + LEASE_SECONDS,
-            kinds=kinds,
-            recipient=lambda person_id: tx.graph.recipient(site_id, tx.graph.canonical(site_id, person_id)),
-        )
+        free = [kind for kind in DeliveryKind if kind not in pauses or kind == CANNOT_LOOK_UP]
+        asking = [kind for kind in DeliveryKind if kind not in free and not _is_paused(pauses.get(kind), now)]
+
+        def claim(kinds: Sequence[DeliveryKind], limit: int) -> list[Claimed]:
+            return tx.outbox.claim(
+                site_id,
+                now=now,
+                limit=limit,
+                lease_owner=self._owner,
+                lease_until=now + LEASE_SECONDS,
+                kinds=kinds,
+                recipient=lambda person_id: tx.graph.recipient(site_id, tx.graph.canonical(site_id, person_id)),
+            )
+
+        if not self._healthy or EVERYTHING in pauses:
+            return claim([*free, *asking], 1)
+        # A kind whose pause is over asks with one delivery, and holds up no other kind.
+        return [*(claim(asking, 1) if asking else []), *claim(free, BATCH)]
 
     async def _send(self, delivery: Claimed) -> Answer:
         await self._pace.wait(delivery.kind)

@@ -4,6 +4,7 @@ What comes back is reduced to what may be kept: status, waiting time, Klaviyo's 
 ``detail`` can quote addresses, so it is read for the waiting time of a 429 and then forgotten.
 """
 
+import math
 import re
 from typing import Any
 
@@ -105,7 +106,8 @@ def _retry_after(response: httpx.Response, detail: str) -> float | None:
     """Seconds to wait: the header, else the text of the error (seen live without the header)."""
     header = response.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(header))
+        if math.isfinite(seconds := float(header)):
+            return max(0.0, seconds)
     except ValueError:
         pass
     match = _AVAILABLE_IN.search(detail)

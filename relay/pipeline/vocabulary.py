@@ -45,6 +45,7 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
     Kind.COLLECTION_VIEWED: ("Product List Viewed", "view_item_list", "collection_viewed", "Viewed Collection"),
     Kind.PAGE: ("PageView", "page_view", "page_viewed"),
     Kind.SIGNED_OUT: ("Signed Out", "User Signed Out"),
+    Kind.CONSENT_UPDATED: ("Consent Updated",),
 }
 
 

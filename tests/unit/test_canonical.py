@@ -26,6 +26,7 @@ NAMES = {
     Kind.COLLECTION_VIEWED: ["Product List Viewed", "view_item_list", "collection_viewed"],
     Kind.PAGE: ["PageView", "page_view", "page_viewed"],
     Kind.SIGNED_OUT: ["Signed Out", "User Signed Out"],
+    Kind.CONSENT_UPDATED: ["Consent Updated"],
 }  # fmt: skip
 EVERY_NAME = [(name, kind) for kind, names in NAMES.items() for name in names]
 

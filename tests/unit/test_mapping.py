@@ -86,6 +86,7 @@ METRICS = {
     Kind.PAGE: [],
     Kind.IDENTIFY: [],
     Kind.SIGNED_OUT: [],
+    Kind.CONSENT_UPDATED: [],
     Kind.OTHER: [("custom", "any")],
 }
 
