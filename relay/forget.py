@@ -36,22 +36,31 @@ async def forget(store: Store, sites: Sequence[Site], raw_email: str, *, secret:
         raise ValueError("expected an e-mail address")
     known = 0
     for site in sites:
-        known += await store.transact(partial(_forget, site=site, email=email, secret=secret, now=now))
-        await store.scrub(site.site_id, email)
+        marks = await store.transact(partial(_forget, site=site, email=email, secret=secret, now=now))
+        known += bool(marks)
+        for mark in {email, *marks}:
+            await store.scrub(site.site_id, mark)
     log.info("a person was erased", extra={"reason": "operator"})
     return Erased(known=known, asked=len(sites))
 
 
-def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) -> int:
+def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) -> list[str]:
+    """Erase from the state; what the person's rows in the journal are known by, nothing if the person is unknown."""
+    marks: list[str] = []
     site_id, identifier = site.site_id, Identifier(IdentifierKind.EMAIL, email)
     owner = tx.graph.owners(site_id, [identifier]).get(identifier)
     erased = {identifier}
     if owner is not None:
         erased |= set(tx.graph.identifiers_of(site_id, owner.person_id))
         visitors = tx.graph.visitors_of(site_id, owner.person_id)
+        # On a shared device what is proven to be another person's stays theirs.
+        own = [v for v in visitors if all(link.person_id == owner.person_id for link in tx.graph.links(site_id, v))]
+        marks = [mark for each in erased for mark in _marks(each)] + [f'"visitor_id":"{v}"' for v in own]
+        members = tx.graph.members(site_id, owner.person_id)
         for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id):
-            tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
-        tx.ledger.erase_events(site_id, visitors=visitors, person_ids=tx.graph.members(site_id, owner.person_id))
+            if delivery.person_id is None or delivery.person_id in members:
+                tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
+        tx.ledger.erase_events(site_id, visitors=own, person_ids=members)
     hashes = [forgetting_hash(secret, each) for each in erased]
     tx.graph.forget(site_id, owner.person_id if owner else "", hashes, at=now)
     tx.outbox.add(
@@ -68,4 +77,12 @@ def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) ->
             payload=email,
         )
     )
-    return 1 if owner else 0
+    return marks
+
+
+def _marks(identifier: Identifier) -> list[str]:
+    """How an identifier stands in a journal row, in lower case. An ID alone may be as short as a price."""
+    value = identifier.value.lower()
+    if identifier.kind is IdentifierKind.CUSTOMER_ID:
+        return [f'"userid":{space}"{value}"' for space in ("", " ")]
+    return [value]

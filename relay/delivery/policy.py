@@ -4,7 +4,7 @@
 |-------------------------------------|---------------------------------------------------------------------|
 | 2xx                                 | delivered                                                           |
 | 429                                 | wait as told; costs no attempt                                      |
-| 408, 425, 5xx, time-out, reset      | retry with full jitter, 5 s doubling to 1 h, for 72 h; then dead    |
+| 408, 425, 5xx, time-out, reset      | retry with full jitter, 5 s doubling to 1 h; dead after 72 h        |
 | 401                                 | our key: everything pauses, deliveries wait, no attempt spent       |
 | 403                                 | our key lacks a scope: this kind of delivery pauses                 |
 | any other 4xx, 3xx                  | dead at once: the same body will be refused again                   |
@@ -17,8 +17,9 @@ from relay.model import Reason
 
 #: First ceiling of the jitter and its last, in seconds.
 RETRY_FIRST, RETRY_LAST = 5.0, 3600.0
-#: How long a delivery is retried before it is dead, in seconds.
-RETRY_FOR = 72 * 3600.0
+#: How long a delivery is retried before it is dead, in seconds, and how often at least: a pause or a stopped relay
+#: may have taken up all of that time.
+RETRY_FOR, FEWEST_TRIES = 72 * 3600.0, 10
 #: When a 429 does not say how long: one steady window of Klaviyo's.
 WAIT_DEFAULT = 60.0
 #: How long a pause lasts before one delivery asks again, in seconds.
@@ -73,7 +74,7 @@ def outcome(answer: Answer, *, attempts: int, first_attempt_at: float, now: floa
     if status is None or status >= 500 or status in _RETRIED:
         ceiling = min(RETRY_LAST, RETRY_FIRST * 2.0 ** min(attempts - 1, 20))
         due_at = now + max(answer.retry_after or 0.0, ceiling * jitter)
-        if due_at - first_attempt_at > RETRY_FOR:
+        if attempts >= FEWEST_TRIES and due_at - first_attempt_at > RETRY_FOR:
             return Dead(Reason.RETRIES_EXHAUSTED)
         return RetryAt(due_at)
     return Dead(Reason.REFUSED)

@@ -86,6 +86,7 @@ class _Common(Struct, kw_only=True, rename="camel"):
 
 _envelopes = msgspec.json.Decoder(Envelope)
 _commons = msgspec.json.Decoder(_Common)
+_fields = msgspec.json.Decoder(dict[str, Raw])
 _messages = msgspec.json.Decoder(_Message)
 
 
@@ -115,6 +116,10 @@ def _decode_envelope(body: bytes, call: str) -> Envelope:
             raise RequestRefused(413, "too_many_messages", f"batch: expected at most {MAX_MESSAGES} messages")
         return envelope
     common = _commons.decode(body)
+    if common.write_key is not None or common.visitor is not None:
+        # Neither the shop's secret key nor a visitor's token has a place in the journal.
+        fields = _fields.decode(body)
+        body = msgspec.json.encode({name: fields[name] for name in fields if name not in ("writeKey", "visitor")})
     return Envelope(batch=[Raw(body)], write_key=common.write_key, visitor=common.visitor, sent_at=common.sent_at)
 
 

@@ -95,7 +95,7 @@ def hear_claims(work: Work) -> End | None:
 def keep(work: Work) -> End | None:
     """Store the event; its message ID makes every later copy a duplicate. Of an event that becomes no metric only
     that it was there is kept, of the others what mapping them needs: the person's addresses belong to the graph."""
-    kept = Kept(commerce=Commerce(kind=work.commerce.kind, name=work.commerce.name))
+    kept = Kept(commerce=Commerce(kind=work.commerce.kind, name=work.commerce.kind))
     if mapping.actions(work.commerce):
         page = work.message.context.get("page")
         url = page.get("url") if isinstance(page, dict) else None
@@ -110,7 +110,7 @@ def keep(work: Work) -> End | None:
             message_id=work.message.message_id,
             visitor_id=work.entry.visitor_id,
             kind=work.commerce.kind,
-            name=work.commerce.name,
+            name=kept.commerce.name,
             occurred_at=work.message.occurred_at,
             received_at=work.entry.received_at,
             body=msgspec.json.encode(kept),

@@ -69,13 +69,11 @@ class Collect:
             status, answer, extra = _refusal(refused)
         except StoreError as error:
             code = "busy" if isinstance(error, StoreBusy) else "unavailable"
-            log.error("a request could not be kept", extra={"problem": describe(error)})
             unavailable = RequestRefused(503, code, "cannot be kept now", retry_after=RETRY_AFTER_SECONDS)
-            status, answer, extra = _refusal(unavailable)
+            status, answer, extra = _failure("a request could not be kept", error, unavailable)
         except Exception as error:
             fault = RequestRefused(500, "internal_error", "a fault of the relay; nothing was kept")
-            log.error("a request failed", extra={"problem": describe(error)})
-            status, answer, extra = _refusal(fault)
+            status, answer, extra = _failure("a request failed", error, fault)
         await _answer(send, status, answer, [*cors, *extra])
 
     async def _collect(
@@ -175,7 +173,6 @@ class Collect:
             (b"access-control-allow-origin", headers[b"origin"]),
             (b"access-control-allow-credentials", b"true"),
             (b"access-control-expose-headers", b"Retry-After"),  # the tag obeys it
-            (b"access-control-expose-headers", b"Retry-After"),
         ]
 
 
@@ -200,8 +197,15 @@ def _address(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def _refusal(refused: RequestRefused) -> tuple[int, bytes, HeaderList]:
-    error = {"code": refused.code, "message": refused.message, "request_id": uuid.uuid4().hex}
+def _failure(what: str, error: Exception, refused: RequestRefused) -> tuple[int, bytes, HeaderList]:
+    """Not the caller's fault: the log names the problem under the ID that the answer names."""
+    request_id = uuid.uuid4().hex
+    log.error(what, extra={"problem": describe(error), "request_id": request_id})
+    return _refusal(refused, request_id)
+
+
+def _refusal(refused: RequestRefused, request_id: str | None = None) -> tuple[int, bytes, HeaderList]:
+    error = {"code": refused.code, "message": refused.message, "request_id": request_id or uuid.uuid4().hex}
     extra = [] if refused.retry_after is None else [(b"retry-after", str(refused.retry_after).encode())]
     if refused.status == 405:
         extra.append((b"allow", b"POST, OPTIONS"))

@@ -1,5 +1,8 @@
 """Whose event is this? Stories of shoppers, from the relay's door to what Klaviyo counts."""
 
+import base64
+import json
+
 import pytest
 
 from relay.config import Consent
@@ -320,9 +323,6 @@ async def test_links_of_two_recipients_in_one_browser_name_nobody(world: World) 
 
 @in_world()
 async def test_the_link_that_klaviyos_script_left_in_its_cookie_is_used(world: World) -> None:
-    import base64
-    import json
-
     _, kx = await world.sandbox.profile(email=ANN)
     cookie = base64.b64encode(json.dumps({"cid": "abc", "$exchange_id": kx}).encode()).decode()
     shopper = world.browser()

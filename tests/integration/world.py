@@ -107,11 +107,23 @@ class Sandbox:
         return [request.status for request in self.account.requests if request.path == path]
 
 
+class SteppedClock(FakeClock):
+    """A clock that tells when somebody waits on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept = asyncio.Event()
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        self.slept.set()
+        return await super().wait(event, seconds)
+
+
 class World:
     """One site's relay. ``clock`` stands still until a test moves it; nothing runs unless a test says so."""
 
     def __init__(self, folder: Path, **site: Any) -> None:
-        self.clock = FakeClock()
+        self.clock = SteppedClock()
         self.sandbox = Sandbox(self.clock)
         self.site = Site(
             **{

@@ -361,9 +361,16 @@ def test_the_envelope_says_who_and_when() -> None:
 
 
 def test_a_single_call_is_a_batch_of_itself() -> None:
-    body = b'{"event":"e","writeKey":"k","visitor":"v","sentAt":"2027-01-15T08:00:00Z"}'
+    body = b'{"event":"e","sentAt":"2027-01-15T08:00:00Z","properties": {"a" : 1e2}}'
+    assert [bytes(raw) for raw in read_envelope(body, "track").batch] == [body]
+
+
+def test_a_single_call_says_who_and_when_and_leaves_keys_and_tokens_at_the_door() -> None:
+    body = b'{"event":"e","writeKey":"k","visitor":"v","sentAt":"2027-01-15T08:00:00Z","properties":{"writeKey":1}}'
     envelope = read_envelope(body, "track")
-    assert [bytes(raw) for raw in envelope.batch] == [body]
+    assert [bytes(raw) for raw in envelope.batch] == [
+        b'{"event":"e","sentAt":"2027-01-15T08:00:00Z","properties":{"writeKey":1}}'
+    ]
     assert (envelope.write_key, envelope.visitor, envelope.sent_at) == ("k", "v", "2027-01-15T08:00:00Z")
 
 

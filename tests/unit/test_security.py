@@ -51,6 +51,12 @@ def test_each_key_leads_to_its_own_site() -> None:
     assert KEYS.caller(origin("https://other.example"), "other-public").site is OTHER
 
 
+@pytest.mark.parametrize("key", [PUBLIC_KEY, SERVER_KEY])
+def test_a_login_of_something_else_does_not_hide_the_key_in_the_body(key: str) -> None:
+    login = {b"authorization": basic("admin:console password"), **origin(ORIGIN)}
+    assert KEYS.caller(login, key) == KEYS.caller(origin(ORIGIN), key)
+
+
 def test_public_key_never_has_a_servers_trust() -> None:
     assert KEYS.caller({b"authorization": basic(f"{PUBLIC_KEY}:"), **origin(ORIGIN)}, None).trust is Trust.BROWSER
 

@@ -1,0 +1,109 @@
+"""The contract of every store. A new store joins ``STORES`` and is held to all of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from relay.model import DeliveryKind, Recipient
+from relay.store.base import Store, Transaction
+from relay.store.rows import Claimed, Draft, JournalRow
+from relay.store.sqlite import SqliteStore
+from tests import factories
+from tests.factories import NOW
+
+T = TypeVar("T")
+
+#: Opens the store that lives in a folder; a second opening finds what the first one kept.
+STORES: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / "relay.db")}
+
+
+class OpenStore:
+    """A store under test, driven step by step."""
+
+    def __init__(self, opens: Callable[[Path], Store], folder: Path) -> None:
+        self._opens = opens
+        self._folder = folder
+        self._runner = asyncio.Runner()
+        self.store = opens(folder)
+
+    def run(self, story: Awaitable[T]) -> T:
+        async def told() -> T:
+            return await story
+
+        return self._runner.run(told())
+
+    def do(self, work: Callable[[Transaction], T]) -> T:
+        """One transaction."""
+        return self.run(self.store.transact(work))
+
+    def reopen(self) -> None:
+        """End the process, so to speak, and start another."""
+        self.run(self.store.close())
+        self.store = self._opens(self._folder)
+
+    def close(self) -> None:
+        self.run(self.store.close())
+        self._runner.close()
+
+    # The journal
+
+    def append(self, **changes: object) -> None:
+        self.run(self.store.append(factories.entry(**changes)))
+
+    def entries(self, site_id: str = "shop", after: int = 0, limit: int = 1000) -> Sequence[JournalRow]:
+        return self.run(self.store.entries(site_id, after, limit))
+
+    def kept_ids(self, site_id: str = "shop") -> list[str]:
+        return [message.message_id for row in self.entries(site_id) for message in row.entry.messages]
+
+    # The outbox
+
+    def add(self, **changes: object) -> Draft:
+        """Queue a delivery that was not there."""
+        draft = factories.draft(**changes)
+        assert self.do(lambda tx: tx.outbox.add(draft))
+        return draft
+
+    def claim(
+        self,
+        *,
+        now: float = NOW,
+        limit: int = 100,
+        owner: str = "worker",
+        lease: float = 60,
+        kinds: Sequence[DeliveryKind] = tuple(DeliveryKind),
+        site_id: str = "shop",
+        recipient: Callable[[str], Recipient | None] = lambda person: factories.recipient(),
+    ) -> list[Claimed]:
+        return self.do(
+            lambda tx: tx.outbox.claim(
+                site_id,
+                now=now,
+                limit=limit,
+                lease_owner=owner,
+                lease_until=now + lease,
+                kinds=kinds,
+                recipient=recipient,
+            )
+        )
+
+    def states(self, site_id: str = "shop") -> dict[tuple[str, str], int]:
+        """How many deliveries stand where: {(state, reason): n}."""
+        return {
+            (state, reason): n for site, state, reason, n in self.do(lambda tx: tx.outbox.sums()) if site == site_id
+        }
+
+    def row(self, delivery_id: int, *columns: str) -> tuple[object, ...]:
+        """Columns of a delivery as they are stored."""
+        sql = f"SELECT {', '.join(columns)} FROM deliveries WHERE delivery_id = ?"  # noqa: S608 - the tests' own names
+        return tuple(self.do(lambda tx: tx.connection.execute(sql, (delivery_id,)).fetchone()))
+
+
+@pytest.fixture(params=STORES, ids=list(STORES))
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
+    store = OpenStore(STORES[request.param], tmp_path)
+    yield store
+    store.close()

@@ -1,0 +1,292 @@
+"""The identity graph: nothing is lost by a merge, an untie takes effect at once, and forgotten means gone."""
+
+import pytest
+
+from relay.identity.evidence import Evidence
+from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.model import Recipient, Trust
+from relay.store.base import Transaction
+from relay.store.graph import Graph
+from tests.contract.conftest import OpenStore
+from tests.factories import NOW
+
+EMAIL, PHONE, CUSTOMER, KLAVIYO, KX = (
+    IdentifierKind.EMAIL,
+    IdentifierKind.PHONE,
+    IdentifierKind.CUSTOMER_ID,
+    IdentifierKind.KLAVIYO_ID,
+    IdentifierKind.KX,
+)
+
+
+def person(
+    graph: Graph, *identifiers: tuple[IdentifierKind, str], trust: Trust = Trust.BROWSER, at: float = NOW
+) -> str:
+    """A new person with these identifiers."""
+    person_id = graph.new_person("shop", at)
+    for kind, value in identifiers:
+        graph.attach("shop", Identifier(kind, value), person_id, trust=trust, at=at, message_id="m")
+    return person_id
+
+
+def tie(graph: Graph, visitor: str, person_id: str, evidence: Evidence = Evidence.FORM, at: float = NOW) -> None:
+    graph.tie("shop", visitor, person_id, evidence, at=at, message_id="m")
+
+
+# --- identifiers -----------------------------------------------------------------------------------------------------
+
+
+def test_an_identifier_has_one_owner(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        email = Identifier(EMAIL, "jane@shop.example")
+        jane = person(tx.graph, (EMAIL, email.value), (CUSTOMER, "7"))
+        (owner,) = tx.graph.owners("shop", [email, Identifier(PHONE, "+49")]).values()
+        assert (owner.person_id, owner.has_email, owner.has_customer_id, owner.sendable) == (jane, True, True, True)
+        john = person(tx.graph, (EMAIL, email.value))
+        assert tx.graph.owners("shop", [email])[email].person_id == john
+        assert tx.graph.owners("other", [email]) == {}
+
+    opened.do(work)
+
+
+def test_the_same_value_of_another_kind_is_another_identifier(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        person(tx.graph, (CUSTOMER, "7"))
+        assert tx.graph.owners("shop", [Identifier(PHONE, "7")]) == {}
+
+    opened.do(work)
+
+
+def test_a_servers_word_is_not_weakened_by_a_browsers(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph, (EMAIL, "jane@shop.example"), trust=Trust.SERVER)
+        for trust in (Trust.BROWSER, Trust.SERVER, Trust.BROWSER):
+            tx.graph.attach(
+                "shop", Identifier(EMAIL, "jane@shop.example"), jane, trust=trust, at=NOW + 1, message_id="n"
+            )
+        person(tx.graph)
+        tx.graph.attach(
+            "shop", Identifier(EMAIL, "typo@shop.example"), jane, trust=Trust.BROWSER, at=NOW + 9, message_id="o"
+        )
+        assert tx.graph.recipient("shop", jane) == Recipient(email="jane@shop.example")
+
+    opened.do(work)
+
+
+RECIPIENTS: list[tuple[str, list[tuple[IdentifierKind, str, Trust, float]], Recipient | None]] = [
+    ("nothing", [], None),
+    ("customer ID only", [(CUSTOMER, "7", Trust.SERVER, 0)], None),
+    ("kx nobody has confirmed", [(KX, "kx", Trust.BROWSER, 0)], None),
+    ("kx confirmed", [(KX, "kx", Trust.KLAVIYO, 0)], Recipient(kx="kx")),
+    ("email", [(EMAIL, "a@x.example", Trust.BROWSER, 0)], Recipient(email="a@x.example")),
+    ("phone", [(PHONE, "+4930123", Trust.BROWSER, 0)], Recipient(phone_number="+4930123")),
+    ("the latest of two", [(EMAIL, "old@x.example", Trust.BROWSER, 0), (EMAIL, "new@x.example", Trust.BROWSER, 1)],
+     Recipient(email="new@x.example")),
+    ("a server's before a later browser's",
+     [(EMAIL, "server@x.example", Trust.SERVER, 0), (EMAIL, "browser@x.example", Trust.BROWSER, 1)],
+     Recipient(email="server@x.example")),
+    ("klaviyo's ID without an email", [(KLAVIYO, "01K", Trust.KLAVIYO, 0), (PHONE, "+4930123", Trust.BROWSER, 0)],
+     Recipient(klaviyo_id="01K", phone_number="+4930123")),
+    ("email before klaviyo's ID", [(KLAVIYO, "01K", Trust.KLAVIYO, 0), (EMAIL, "a@x.example", Trust.BROWSER, 0)],
+     Recipient(email="a@x.example")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), [row[1:] for row in RECIPIENTS], ids=[row[0] for row in RECIPIENTS])
+def test_whom_klaviyo_is_told(
+    opened: OpenStore, given: list[tuple[IdentifierKind, str, Trust, float]], expected: Recipient | None
+) -> None:
+    def work(tx: Transaction) -> None:
+        jane = tx.graph.new_person("shop", NOW)
+        for kind, value, trust, later in given:
+            tx.graph.attach("shop", Identifier(kind, value), jane, trust=trust, at=NOW + later, message_id="m")
+        assert tx.graph.recipient("shop", jane) == expected
+        assert tx.graph.is_sendable("shop", jane) is (expected is not None)
+
+    opened.do(work)
+
+
+def test_a_refuted_identifier_reaches_nobody(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        kx = Identifier(KX, "kx")
+        jane = person(tx.graph, (KX, "kx"), trust=Trust.KLAVIYO)
+        assert not tx.graph.is_refuted("shop", kx)
+        tx.graph.refute("shop", kx)
+        assert tx.graph.is_refuted("shop", kx)
+        assert not tx.graph.is_refuted("other", kx)
+        assert tx.graph.recipient("shop", jane) is None
+
+    opened.do(work)
+
+
+def test_traits_add_up_and_the_latest_value_stays(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph, (EMAIL, "jane@shop.example"))
+        assert tx.graph.remember_traits("shop", jane, {"firstName": "Jane", "plan": "a", "gone": None}) is True
+        assert tx.graph.remember_traits("shop", jane, {"plan": "b"}) is True
+        assert tx.graph.remember_traits("shop", jane, {"plan": "b", "firstName": None}) is False
+        assert tx.graph.traits("shop", jane) == {"firstName": "Jane", "plan": "b"}
+        assert tx.graph.traits("other", jane) == {}
+
+    opened.do(work)
+
+
+# --- links -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_is_renewed_not_doubled(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph, (EMAIL, "jane@shop.example"))
+        for at in (NOW, NOW + 10, NOW + 5):
+            tie(tx.graph, "browser", jane, at=at)
+        (link,) = tx.graph.links("shop", "browser")
+        assert (link.person_id, link.evidence, link.first_at, link.last_at) == (jane, Evidence.FORM, NOW, NOW + 10)
+        assert link.sendable is True
+        assert tx.graph.links("other", "browser") == []
+
+    opened.do(work)
+
+
+def test_each_evidence_is_a_link_of_its_own(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph)
+        tie(tx.graph, "browser", jane, Evidence.FORM)
+        tie(tx.graph, "browser", jane, Evidence.KX)
+        assert {link.evidence for link in tx.graph.links("shop", "browser")} == {Evidence.FORM, Evidence.KX}
+        assert tx.graph.visitors_of("shop", jane) == ["browser"]
+
+    opened.do(work)
+
+
+def test_an_untied_visitor_is_nobodys_at_once_and_can_be_tied_again(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph)
+        tie(tx.graph, "browser", jane)
+        tie(tx.graph, "another", jane)
+        tx.graph.untie("shop", "browser", at=NOW + 1, reason="signed_out")
+        assert tx.graph.links("shop", "browser") == []
+        assert tx.graph.visitors_of("shop", jane) == ["another"]
+        tie(tx.graph, "browser", jane, at=NOW + 60)
+        (link,) = tx.graph.links("shop", "browser")
+        assert link.first_at == NOW + 60  # what was before the end does not count again
+
+    opened.do(work)
+
+
+def test_an_untied_link_stays_in_the_books_with_its_reason(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        tie(tx.graph, "browser", person(tx.graph))
+        tx.graph.untie("shop", "browser", at=NOW + 1, reason="signed_out")
+        rows = tx.connection.execute("SELECT ended_at, end_reason FROM links").fetchall()
+        assert [tuple(row) for row in rows] == [(NOW + 1, "signed_out")]
+
+    opened.do(work)
+
+
+def test_one_class_of_evidence_can_be_ended_for_a_person(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph)
+        tie(tx.graph, "a", jane, Evidence.KX)
+        tie(tx.graph, "b", jane, Evidence.KX)
+        tie(tx.graph, "b", jane, Evidence.FORM)
+        tx.graph.end_evidence("shop", jane, Evidence.KX, at=NOW, reason="unknown_link")
+        assert tx.graph.links("shop", "a") == []
+        assert [link.evidence for link in tx.graph.links("shop", "b")] == [Evidence.FORM]
+
+    opened.do(work)
+
+
+# --- merges ----------------------------------------------------------------------------------------------------------
+
+
+def chain(graph: Graph) -> tuple[str, str, str]:
+    """Three persons, each part of the next."""
+    first = person(graph, (EMAIL, "first@shop.example"), at=NOW)
+    second = person(graph, (PHONE, "+4930123"), at=NOW + 1)
+    third = person(graph, (CUSTOMER, "7"), at=NOW + 2)
+    graph.unite("shop", first, second, at=NOW, message_id="m")
+    graph.unite("shop", second, third, at=NOW, message_id="m")
+    return first, second, third
+
+
+def test_merged_persons_are_one_by_every_way(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        first, second, third = chain(tx.graph)
+        assert {tx.graph.canonical("shop", each) for each in (first, second, third)} == {third}
+        assert set(tx.graph.members("shop", third)) == {first, second, third}
+        email = Identifier(EMAIL, "first@shop.example")
+        owner = tx.graph.owners("shop", [email])[email]
+        assert (owner.person_id, owner.has_email, owner.has_customer_id) == (third, True, True)
+        assert tx.graph.recipient("shop", third) == Recipient(email="first@shop.example", phone_number="+4930123")
+        tie(tx.graph, "browser", first)
+        assert tx.graph.links("shop", "browser")[0].person_id == third
+        assert tx.graph.visitors_of("shop", third) == ["browser"]
+        assert {each.kind for each in tx.graph.identifiers_of("shop", third)} == {EMAIL, PHONE, CUSTOMER}
+
+    opened.do(work)
+
+
+def test_merges_of_another_site_do_not_count(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        first, _, _ = chain(tx.graph)
+        assert tx.graph.canonical("other", first) == first
+        assert tx.graph.members("other", first) == [first]
+
+    opened.do(work)
+
+
+def test_a_revoked_merge_parts_them_again_with_all_they_had(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        first, second, third = chain(tx.graph)
+        tie(tx.graph, "browser", first)
+        tx.connection.execute("UPDATE merges SET revoked_at = ? WHERE source_id = ?", (NOW, first))
+        assert tx.graph.canonical("shop", first) == first
+        assert set(tx.graph.members("shop", third)) == {second, third}
+        assert tx.graph.recipient("shop", first) == Recipient(email="first@shop.example")
+        assert tx.graph.recipient("shop", third) == Recipient(phone_number="+4930123")
+        assert tx.graph.links("shop", "browser")[0].person_id == first
+        tx.graph.unite("shop", first, second, at=NOW + 1, message_id="n")
+        assert tx.graph.canonical("shop", first) == third
+
+    opened.do(work)
+
+
+def test_a_circle_of_merges_comes_to_an_end(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        first, second, third = chain(tx.graph)
+        tx.graph.unite("shop", third, first, at=NOW + 1, message_id="m")
+        assert tx.graph.canonical("shop", first) in (first, second, third)
+        assert set(tx.graph.members("shop", first)) == {first, second, third}
+
+    opened.do(work)
+
+
+# --- forgotten -------------------------------------------------------------------------------------------------------
+
+
+def test_a_forgotten_person_is_gone_and_only_the_hash_stays(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        first, second, third = chain(tx.graph)
+        bystander = person(tx.graph, (EMAIL, "john@shop.example"))
+        for visitor, who in (("a", first), ("b", second), ("c", third), ("d", bystander)):
+            tie(tx.graph, visitor, who)
+            tx.graph.remember_traits("shop", who, {"firstName": visitor})
+        tx.graph.forget("shop", third, [b"hash"], at=NOW)
+        for table in ("persons", "identifiers", "links", "merges"):
+            rows = tx.connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - the tests' own names
+            assert len(rows) == (0 if table == "merges" else 1), table
+            assert all(bystander in tuple(row) for row in rows)
+        assert tx.graph.forgotten_at("shop", b"hash") == NOW
+        assert tx.graph.forgotten_at("other", b"hash") is None
+        assert tx.graph.forgotten_at("shop", b"hash of another") is None
+
+    opened.do(work)
+
+
+def test_forgotten_again_counts_from_the_last_time(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        for at in (NOW, NOW + 10):
+            tx.graph.forget("shop", "nobody", [b"hash"], at=at)
+        assert tx.graph.forgotten_at("shop", b"hash") == NOW + 10
+
+    opened.do(work)

@@ -1,0 +1,276 @@
+"""Erasure: nothing of the person stays, old news does not bring them back, Klaviyo is asked to erase too."""
+
+import hashlib
+import sqlite3
+
+import pytest
+
+from relay.config import Secret
+from relay.forget import Erased, forget
+from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.pipeline.attribute import forgetting_hash
+from tests.integration.world import CART, HOUR, LAMP, MINUTE, ORDERED, SECRETS, VIEWED, World, in_world
+
+ANN, BOB = "ann@mail.com", "bob@mail.com"
+PHONE = "+12025550123"
+ADDRESS = {"first_name": "Annabel", "last_name": "Lee", "address1": "5 Sea Street", "city": "Boston", "phone": PHONE}
+ORDER = {"order_id": "1001", "total": 20.0, "currency": "EUR", "products": [LAMP], "shipping_address": ADDRESS}
+
+
+async def erase(world: World, address: str = ANN) -> Erased:
+    return await forget(world.store, [world.site], address, secret=SECRETS[0], now=world.clock.now())
+
+
+def places_of(world: World, *words: str) -> set[str]:
+    """Every table and column of both files that holds one of these words, in any row; letter case does not matter."""
+    found = set()
+    for path in (world.store.path, world.store.journal_path):
+        with sqlite3.connect(path) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in tables:
+                cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 - our own tables
+                names = [column[0] for column in cursor.description]
+                for row in cursor:
+                    for name, value in zip(names, row, strict=True):
+                        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+                        if any(word.lower() in text.lower() for word in words):
+                            found.add(f"{table}.{name}")
+        connection.close()
+    return found
+
+
+async def full_life(world: World) -> None:
+    """Ann has done all that leaves traces, in every way there is."""
+    _, kx = await world.sandbox.profile(email=ANN, phone_number=PHONE)
+    phone, laptop, other = world.browser(), world.browser(), world.browser()
+    await phone.add_to_cart()
+    await phone.identify("customer-ann", email="Ann@Mail.com", phone=PHONE, firstName="Annabel")
+    await laptop.land(kx)
+    await laptop.track("Product Viewed", LAMP)
+    await other.identify(email=ANN)
+    await other.post({"type": "page", "name": "Account", "properties": {"email": ANN}})
+    await other.sign_out()
+    await phone.identify("customer-ann", lastName="Lee")
+    await phone.post({"type": "page", "name": "Sea Street shop"})
+    await world.server(
+        {"type": "identify", "userId": "customer-ann", "traits": {"email": ANN, "lastName": "Lee"}},
+        {"type": "track", "event": "Order Completed", "properties": ORDER | {"email": ANN}},
+        {"type": "page", "userId": "customer-ann", "properties": {"email": ANN}},
+        {"type": "group", "userId": "customer-ann", "groupId": "g1", "traits": {"owner": "Annabel"}},
+    )
+    await world.settle()
+    await world.pass_hold()
+    await phone.add_to_cart()
+    await world.process()
+
+
+TRACES = (ANN, PHONE, "Annabel", "Lee", "Sea Street", "customer-ann")
+
+
+@in_world(country="US")
+async def test_nothing_of_an_erased_person_stays_in_any_table_of_both_files(world: World) -> None:
+    await full_life(world)
+    # The words the test looks for are really there before.
+    assert {"identifiers.value", "persons.traits", "journal.body", "events.body"} <= places_of(world, *TRACES)
+    assert await erase(world) == Erased(known=1, asked=1)
+    assert places_of(world, *TRACES) == {"deliveries.payload"}  # Klaviyo must still be asked
+    await world.settle()
+    assert places_of(world, *TRACES) == set()
+    assert await world.rows("SELECT * FROM links") == []
+    assert await world.rows("SELECT * FROM merges") == []
+
+
+@in_world(country="US")
+async def test_nothing_more_is_sent_of_an_erased_person(world: World) -> None:
+    await full_life(world)
+    sent = len(world.sandbox.calls("/api/events"))
+    await erase(world)
+    await world.settle(HOUR)
+    assert len(world.sandbox.calls("/api/events")) == sent
+    assert ("Added to Cart", "suppressed", "forgotten") in await world.fates()
+
+
+@in_world(country="US")
+async def test_klaviyo_is_asked_to_erase_the_profile(world: World) -> None:
+    await full_life(world)
+    assert ANN in {profile.email for profile in world.sandbox.account.profiles}
+    await erase(world)
+    await world.settle()
+    assert [(job["identifier"], job["value"], job["found"]) for job in world.sandbox.account.deletions] == [
+        ("email", ANN, True)
+    ]
+    assert ANN not in {profile.email for profile in world.sandbox.account.profiles}
+    assert world.emails(ORDERED) == []
+
+
+@in_world()
+async def test_klaviyo_is_asked_about_somebody_unknown_here_as_well(world: World) -> None:
+    await world.sandbox.profile(email=ANN)
+    assert await erase(world, f" {ANN.upper()} ") == Erased(known=0, asked=1)
+    await world.settle()
+    assert list(world.sandbox.account.profiles) == []
+
+
+@in_world()
+async def test_an_erasure_waits_for_the_scope_it_needs(world: World) -> None:
+    await world.sandbox.profile(email=ANN)
+    world.sandbox.without("data-privacy:write")
+    await erase(world)
+    await world.settle()
+    assert await world.fates() == [("deletion", "ready", "forgotten")]
+    world.sandbox.account.restore_scopes()
+    await world.settle(MINUTE)
+    assert list(world.sandbox.account.profiles) == []
+
+
+@in_world()
+async def test_others_are_left_alone(world: World) -> None:
+    ann, bob = world.browser(), world.browser()
+    await ann.identify(email=ANN)
+    await bob.identify(email=BOB)
+    await bob.add_to_cart()
+    await world.process()
+    await erase(world)
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+    await bob.track("Product Viewed", LAMP)
+    await world.pass_hold()
+    assert world.emails(VIEWED) == [BOB]
+
+
+@in_world()
+async def test_what_is_no_address_is_refused(world: World) -> None:
+    with pytest.raises(ValueError, match="e-mail address"):
+        await erase(world, "ann at mail dot com")
+    await world.settle()
+    assert world.sandbox.account.deletions == []
+
+
+@in_world()
+async def test_a_person_on_the_same_device_keeps_what_is_proven_theirs(world: World) -> None:
+    shared = world.browser()
+    await shared.identify(email=ANN)
+    await shared.track("Product Viewed", LAMP)
+    await shared.identify(email=BOB)
+    await shared.add_to_cart()
+    await world.process()
+    await erase(world)
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+    assert [cart.properties["ProductName"] for cart in world.received(CART)] == ["Lamp"]
+    assert world.received(VIEWED) == []
+
+
+@in_world()
+async def test_what_nobody_can_tell_apart_on_a_shared_device_is_not_sent(world: World) -> None:
+    shared = world.browser()
+    await shared.identify(email=ANN)
+    await shared.identify(email=BOB)
+    await world.settle(HOUR)
+    await shared.add_to_cart()
+    await world.process()
+    await erase(world)
+    await shared.identify(email=BOB)
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+# Coming back
+
+
+@pytest.mark.parametrize("trust", ["browser", "server"])
+@in_world(country="US")
+async def test_old_news_does_not_bring_the_person_back(world: World, trust: str) -> None:
+    await full_life(world)
+    await erase(world)
+    await world.settle()
+    laggard = world.browser()
+    news = [
+        {"type": "identify", "userId": "customer-ann", "traits": {"email": ANN, "phone": PHONE}},
+        {"type": "identify", "userId": "customer-new", "traits": {"email": ANN, "firstName": "Annabel"}},
+        {"type": "identify", "userId": "customer-ann", "traits": {"lastName": "Lee"}},
+        {"type": "identify", "traits": {"phone": PHONE}},
+        {"type": "track", "event": "Order Completed", "properties": ORDER | {"order_id": "1002", "email": ANN}},
+        {"type": "page", "properties": {"email": ANN}},
+    ]
+    old = [message | {"ago": HOUR} for message in news]
+    await (laggard.post(*old) if trust == "browser" else world.server(*old))
+    await world.pass_hold()
+    await laggard.add_to_cart()
+    await world.pass_hold()
+    assert world.received() == []
+    await world.store._journal.run(lambda journal: journal.execute("DELETE FROM journal"))  # 7 days later
+    assert places_of(world, *TRACES) == set()
+    assert await world.rows("SELECT * FROM identifiers") == []
+
+
+@in_world()
+async def test_an_old_link_followed_before_the_erasure_does_not_bring_the_person_back(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    first = world.browser()
+    await first.land(kx)
+    await world.settle()
+    world.sandbox.without("data-privacy:write")  # Klaviyo has not erased yet
+    await erase(world)
+    await world.settle()
+    laggard = world.browser()
+    await laggard.land(kx, ago=HOUR)
+    await laggard.add_to_cart()
+    await world.pass_hold()
+    assert world.received() == []
+    assert places_of(world, ANN, kx) <= {"deliveries.payload", "journal.body"}
+    assert await world.rows("SELECT * FROM identifiers") == []
+
+
+@in_world()
+async def test_a_lookup_answered_after_the_erasure_does_not_bring_the_person_back(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    shopper = world.browser()
+    await shopper.land(kx)
+    await shopper.add_to_cart()
+    await world.process()
+    world.clock.advance(MINUTE)
+    await erase(world)
+    await world.settle()  # the look-up goes out first and still finds the profile
+    await world.pass_hold()
+    assert world.sandbox.account.lookups[0]["found"] == 1
+    assert world.received() == []
+    assert await world.rows("SELECT value FROM identifiers WHERE kind = 'email'") == []
+
+
+@in_world()
+async def test_an_erased_person_who_comes_again_is_welcome(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.settle()
+    await erase(world)
+    await world.settle(MINUTE)
+    again = world.browser()
+    await again.identify(email=ANN)
+    await again.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_an_erasure_is_remembered_when_the_signing_key_is_renewed(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.process()
+    await erase(world)
+    world.clock.advance(MINUTE)
+    processor = world.new_processor()
+    processor._secrets = (Secret("a-newer-key-for-signing"), *SECRETS)
+    await world.browser().identify(email=ANN, ago=HOUR)
+    await world.pass_hold()
+    assert await world.rows("SELECT * FROM identifiers") == []
+
+
+@in_world()
+async def test_what_stays_of_the_person_is_a_hash_that_only_the_key_can_make(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.process()
+    await erase(world)
+    (row,) = await world.rows("SELECT hash FROM forgotten")
+    identifier = Identifier(IdentifierKind.EMAIL, ANN)
+    assert row["hash"] == forgetting_hash(SECRETS[0], identifier)
+    assert row["hash"] != forgetting_hash("another key", identifier)
+    assert row["hash"] not in {hashlib.sha256(text.encode()).digest() for text in (ANN, f"email:{ANN}")}
