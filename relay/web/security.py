@@ -51,7 +51,8 @@ class Keys:
                 return Caller(site, Trust.SERVER)
             if site := self._public.get(key):
                 if not is_allowed_origin(headers, site):
-                    raise RequestRefused(403, "origin_not_allowed", "Origin: expected one of the site's allowed origins")
+                    problem = "Origin: expected one of the site's allowed origins"
+                    raise RequestRefused(403, "origin_not_allowed", problem)
                 return Caller(site, Trust.BROWSER)
         raise RequestRefused(401, "invalid_write_key", "writeKey: expected a key of this relay")
 

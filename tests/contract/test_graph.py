@@ -169,6 +169,8 @@ def test_an_untied_visitor_is_nobodys_at_once_and_can_be_tied_again(opened: Open
         tie(tx.graph, "browser", jane, at=NOW + 60)
         (link,) = tx.graph.links("shop", "browser")
         assert link.first_at == NOW + 60  # what was before the end does not count again
+        rows = tx.connection.execute("SELECT ended_at, end_reason FROM links WHERE visitor_id = 'browser'").fetchall()
+        assert [tuple(row) for row in rows] == [(None, None)]
 
     opened.do(work)
 

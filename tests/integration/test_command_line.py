@@ -7,13 +7,11 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from relay import doctor
 from relay.cli import app
@@ -28,13 +26,12 @@ GOOD = {"RELAY_SECRET_KEYS": SIGNING_KEY, "RELAY_WRITE_KEY": WRITE_KEY, "RELAY_D
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings but the test's, in a folder without ``.env``."""
     for name in list(os.environ):
         if name.startswith("RELAY_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    yield
 
 
 def run(*arguments: str, **environment: str | None) -> Result:

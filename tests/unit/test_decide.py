@@ -1,0 +1,132 @@
+"""Native, backup, waiting or suppressed: the decision for one event, as a table."""
+
+from typing import Any
+
+import pytest
+
+from relay.config import Forward, Site
+from relay.delivery.states import State
+from relay.identity.resolve import Resolution
+from relay.model import KlaviyoState, Reason
+from relay.pipeline.decide import Decision, cause, decide, klaviyo_state, send
+
+NOW, DAY = 1_000_000.0, 86400.0
+ANN = Resolution(person_id="ann", evidence="form", confidence=0.98)
+NOBODY = Resolution(reason=Reason.NO_IDENTITY)
+PENDING = Resolution(person_id="ann", reason=Reason.IDENTITY_PENDING)
+SHARED = Resolution(reason=Reason.SHARED_DEVICE)
+
+UNTOLD = KlaviyoState()
+ABSENT = KlaviyoState(present=False, identified=False)
+STRANGER = KlaviyoState(present=True, identified=False)
+KNOWN = KlaviyoState(present=True, identified=True)
+KNOWN_ONLY = KlaviyoState(identified=True)
+
+
+def site(forward: str = "backup", **fields: Any) -> Site:
+    return Site(**{"site_id": "shop", "write_key": "pk", "forward": Forward(forward), "hold_seconds": 180.0} | fields)
+
+
+def decided(
+    klaviyo: KlaviyoState, who: Resolution, where: Site, *, may_forward: bool = True, ago: float = 0.0
+) -> Decision:
+    return decide(klaviyo, who, where, may_forward=may_forward, occurred_at=NOW - ago, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("forward", "klaviyo", "who", "state", "reason", "cause_"),
+    [
+        ("backup", UNTOLD, ANN, "held", "klaviyo_absent", "klaviyo_absent"),
+        ("backup", UNTOLD, NOBODY, "waiting", "no_identity", "klaviyo_absent"),
+        ("backup", ABSENT, ANN, "held", "klaviyo_absent", "klaviyo_absent"),
+        ("backup", ABSENT, NOBODY, "waiting", "no_identity", "klaviyo_absent"),
+        ("backup", STRANGER, ANN, "held", "klaviyo_unidentified", "klaviyo_unidentified"),
+        ("backup", STRANGER, NOBODY, "waiting", "no_identity", "klaviyo_unidentified"),
+        ("backup", STRANGER, PENDING, "waiting", "identity_pending", "klaviyo_unidentified"),
+        ("backup", STRANGER, SHARED, "waiting", "shared_device", "klaviyo_unidentified"),
+        ("backup", KNOWN, ANN, "suppressed", "native", "klaviyo_unidentified"),
+        ("backup", KNOWN, NOBODY, "suppressed", "native", "klaviyo_unidentified"),
+        ("backup", KNOWN_ONLY, ANN, "suppressed", "native", "klaviyo_absent"),
+        ("all", UNTOLD, ANN, "ready", "forward_all", "forward_all"),
+        ("all", STRANGER, ANN, "ready", "forward_all", "forward_all"),
+        ("all", KNOWN, ANN, "ready", "forward_all", "forward_all"),
+        ("all", KNOWN, NOBODY, "waiting", "no_identity", "forward_all"),
+        ("all", STRANGER, PENDING, "waiting", "identity_pending", "forward_all"),
+        ("shadow", STRANGER, ANN, "held", "klaviyo_unidentified", "klaviyo_unidentified"),
+        ("shadow", STRANGER, NOBODY, "waiting", "no_identity", "klaviyo_unidentified"),
+        ("shadow", KNOWN, ANN, "suppressed", "native", "klaviyo_unidentified"),
+    ],
+)
+def test_the_fate_of_an_event(
+    forward: str, klaviyo: KlaviyoState, who: Resolution, state: str, reason: str, cause_: str
+) -> None:
+    found = decided(klaviyo, who, site(forward))
+    assert (found.state, found.reason, found.cause) == (State(state), Reason(reason), Reason(cause_))
+    assert found.due_at == (NOW + 180.0 if state == "held" else NOW)
+    assert found.backfill is (forward == "shadow" and state == "held")
+
+
+@pytest.mark.parametrize("forward", ["backup", "all", "shadow"])
+@pytest.mark.parametrize("klaviyo", [UNTOLD, STRANGER, KNOWN], ids=["untold", "stranger", "known"])
+@pytest.mark.parametrize("who", [ANN, NOBODY, PENDING], ids=["resolved", "nobody", "pending"])
+def test_without_permission_nothing_is_forwarded(forward: str, klaviyo: KlaviyoState, who: Resolution) -> None:
+    found = decided(klaviyo, who, site(forward), may_forward=False)
+    assert (found.state, found.reason) == (State.SUPPRESSED, Reason.GPC)
+
+
+def test_a_resolution_that_names_nobody_is_not_sent() -> None:
+    assert decided(STRANGER, Resolution(), site()).state is State.WAITING
+
+
+@pytest.mark.parametrize(
+    ("forward", "ago", "backfill"),
+    [
+        ("backup", 0.0, False),
+        ("backup", DAY, False),
+        ("backup", DAY + 1, True),
+        ("all", DAY + 1, True),
+        ("shadow", 0.0, True),
+    ],
+)
+def test_what_is_older_than_the_window_starts_no_flow(forward: str, ago: float, backfill: bool) -> None:
+    assert decided(STRANGER, ANN, site(forward), ago=ago).backfill is backfill
+
+
+def test_without_a_hold_an_event_is_ready_at_once() -> None:
+    found = decided(STRANGER, ANN, site(hold_seconds=0.0))
+    assert (found.state, found.due_at) == (State.READY, NOW)
+
+
+def test_what_is_found_late_is_held_from_then_on() -> None:
+    found = send(Reason.KLAVIYO_ABSENT, site(), occurred_at=NOW - 3600, now=NOW)
+    assert (found.state, found.reason, found.due_at) == (State.HELD, Reason.KLAVIYO_ABSENT, NOW + 180.0)
+
+
+@pytest.mark.parametrize(
+    ("klaviyo", "forward", "reason"),
+    [
+        (UNTOLD, "backup", Reason.KLAVIYO_ABSENT),
+        (ABSENT, "shadow", Reason.KLAVIYO_ABSENT),
+        (STRANGER, "backup", Reason.KLAVIYO_UNIDENTIFIED),
+        (STRANGER, "all", Reason.FORWARD_ALL),
+    ],
+)
+def test_why_klaviyo_has_to_be_told(klaviyo: KlaviyoState, forward: str, reason: Reason) -> None:
+    assert cause(klaviyo, site(forward)) is reason
+
+
+@pytest.mark.parametrize(
+    ("context", "state"),
+    [
+        pytest.param({}, KlaviyoState(), id="nothing"),
+        pytest.param({"klaviyo": None}, KlaviyoState(), id="null"),
+        pytest.param({"klaviyo": "yes"}, KlaviyoState(), id="a word"),
+        pytest.param({"klaviyo": [True]}, KlaviyoState(), id="a list"),
+        pytest.param({"klaviyo": {"present": True, "identified": False, "queued": 3}}, KlaviyoState(True, False, 3)),
+        pytest.param({"klaviyo": {"present": 1, "identified": "true", "queued": True}}, KlaviyoState(), id="look-alikes"),
+        pytest.param({"klaviyo": {"identified": True}}, KlaviyoState(None, True, None), id="a part"),
+        pytest.param({"klaviyo": {"queued": 2.5}}, KlaviyoState(), id="half an entry"),
+    ],
+)
+def test_what_the_tag_saw_is_believed_only_in_so_many_words(context: dict[str, Any], state: KlaviyoState) -> None:
+    assert klaviyo_state(context) == state
