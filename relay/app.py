@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,22 +55,23 @@ class Bells:
 
 
 class Workers:
-    """The processor, the sender and the housekeeping of every site."""
+    """The processor, the sender and the housekeeping of every site.
+
+    Raises SettingsError when another process works on this database already.
+    """
 
     def __init__(self, settings: Settings, store: SqliteStore, clock: Clock, bells: Bells) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
         self._bells = bells
-        self._lock: WorkLock | None = None
+        self._lock: WorkLock = store.lock_for_work()
         self._clients: list[KlaviyoClient] = []
         self._senders: list[Sender] = []
         self._sending: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Raises SettingsError when another process works on this database."""
-        self._lock = self._store.lock_for_work()
         for site in self._settings.sites:
             await self._start_site(site)
 
@@ -87,8 +88,7 @@ class Workers:
         await asyncio.gather(*self._sending, *self._others, return_exceptions=True)
         for client in self._clients:
             await client.close()
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     async def _start_site(self, site: Site) -> None:
         journal, outbox = self._bells.journal[site.site_id], self._bells.outbox[site.site_id]
@@ -188,8 +188,9 @@ async def _refused(request: Request, error: RequestRefused) -> Response:
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
+    return _error(error.status_code, error.detail.lower().replace(" ", "_"), error.detail, error.headers)
 
 
-def _error(status: int, code: str, message: str) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message, "request_id": uuid.uuid4().hex}}, status)
+def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    error = {"code": code, "message": message, "request_id": uuid.uuid4().hex}
+    return JSONResponse({"error": error}, status, headers)

@@ -291,7 +291,7 @@ class Sender:
     async def _until_next(self) -> float:
         """Seconds until something is due, or a pause ends."""
         site_id = self._site.site_id
-        due = await self._store.transact(lambda tx: tx.outbox.next_due(site_id))
+        due = await self._store.read(lambda tx: tx.outbox.next_due(site_id))
         if due is None:
             return IDLE_SECONDS
         # Due already but not claimed: a pause holds it back.

@@ -6,6 +6,7 @@ only whether a message can be kept, the processor reads the rest.
 
 import re
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,6 +89,8 @@ _envelopes = msgspec.json.Decoder(Envelope)
 _commons = msgspec.json.Decoder(_Common)
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _messages = msgspec.json.Decoder(_Message)
+_objects = msgspec.json.Decoder(dict[str, Any])
+_NOTHING_COMMON: Mapping[str, Raw] = {}
 
 
 def read_envelope(body: bytes, call: str) -> Envelope:
@@ -123,10 +126,13 @@ def _decode_envelope(body: bytes, call: str) -> Envelope:
     return Envelope(batch=[Raw(body)], write_key=common.write_key, visitor=common.visitor, sent_at=common.sent_at)
 
 
-def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tuple[Received, Context] | Drop:
+def read_message(
+    raw: Raw, *, call: str, received_at: float, skew: float, common: Mapping[str, Raw] = _NOTHING_COMMON
+) -> tuple[Received, Context] | Drop:
     """One message of an envelope and its context. ``call`` is the single call's type, or ``batch``.
 
-    ``skew`` is how many seconds the sender's clock is behind the relay's; times in epoch seconds.
+    ``skew`` is how many seconds the sender's clock is behind the relay's; times in epoch seconds. ``common`` is what
+    the batch says for all of its messages (see ``common_fields``).
     """
     body = bytes(raw)
     if len(body) > MAX_MESSAGE_BYTES:
@@ -139,6 +145,9 @@ def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tup
         except UnicodeDecodeError:
             # The envelope's decoder passes over what it keeps raw: a broken byte comes to light only here.
             raw = Raw(mend.mend(body, message_level=1))
+            head = _messages.decode(raw)
+        if common:
+            raw = _with_common(raw, common)
             head = _messages.decode(raw)
     except msgspec.ValidationError as error:
         return Drop(DropReason.INVALID_MESSAGE, _explain(error))
@@ -165,6 +174,31 @@ def read_message(raw: Raw, *, call: str, received_at: float, skew: float) -> tup
     anonymous_id = None if head.anonymous_id is None else str(head.anonymous_id)
     message_id = head.message_id or str(uuid.uuid4())
     return Received(type_, message_id, occurred_at, raw, anonymous_id), head.context or {}
+
+
+def common_fields(envelope: Envelope) -> dict[str, Raw]:
+    """The ``context`` and ``integrations`` of a batch that hold for each of its messages (Segment's HTTP API).
+
+    Raises RequestRefused (400) when one of them is no object.
+    """
+    common = {"context": envelope.context, "integrations": envelope.integrations}
+    common = {name: raw for name, raw in common.items() if bytes(raw) != b"null"}
+    for name, raw in common.items():
+        try:
+            _objects.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise RequestRefused(400, "invalid_body", f"{name}: expected an object") from None
+    return common
+
+
+def _with_common(raw: Raw, common: Mapping[str, Raw]) -> Raw:
+    """The message with the batch's common objects in it; its own members win."""
+    fields = _fields.decode(raw)
+    for name, shared in common.items():
+        own = fields.get(name)
+        merged = _fields.decode(shared) | (_fields.decode(own) if own is not None and bytes(own) != b"null" else {})
+        fields[name] = Raw(msgspec.json.encode(merged))
+    return Raw(msgspec.json.encode(fields))
 
 
 def read_body(received: Received) -> Message:

@@ -81,7 +81,7 @@ class Processor:
         """Process the next group of requests; how many there were. Raises StoreError."""
         site_id = self._site.site_id
         if self._position is None:
-            self._position = await self._store.transact(lambda tx: tx.ledger.position(site_id))
+            self._position = await self._store.read(lambda tx: tx.ledger.position(site_id))
         rows = await self._store.entries(site_id, self._position, GROUP)
         if rows:
             await self._store.transact(lambda tx: self._process(tx, rows))

@@ -67,6 +67,10 @@ class Store(Protocol):
         """Run ``work`` and commit; on any exception nothing of it stays. Raises StoreUnavailable."""
         ...
 
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work``, which only reads, out of the writers' way. Raises StoreUnavailable."""
+        ...
+
     async def scrub(self, site_id: str, email: str) -> int:
         """Delete the site's processed journal rows that hold this address; how many."""
         ...

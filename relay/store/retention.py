@@ -25,7 +25,7 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
         lambda tx: tx.outbox.expire(site_id, occurred_before=now - site.waiting_seconds, at=now)
     )
     deleted = await store.transact(lambda tx: tx.ledger.delete_events(site_id, received_before=now - EVENT_SECONDS))
-    position = await store.transact(lambda tx: tx.ledger.position(site_id))
+    position = await store.read(lambda tx: tx.ledger.position(site_id))
     trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)
     if expired or deleted or trimmed:
         log.info("kept house", extra={"site": site_id, "expired": expired, "deleted": deleted + trimmed})

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -74,8 +75,11 @@ class SqliteStore:
         result: T = await self._state.run(lambda connection: work(Transaction.on(connection)))
         return result
 
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._state.read(lambda connection: work(Transaction.on(connection)))
+
     async def scrub(self, site_id: str, email: str) -> int:
-        position = await self.transact(lambda tx: tx.ledger.position(site_id))
+        position = await self.read(lambda tx: tx.ledger.position(site_id))
         sql = "DELETE FROM journal WHERE site_id = ? AND seq <= ? AND instr(lower(CAST(body AS TEXT)), ?) > 0"
         deleted: int = await self._journal.run(lambda c: c.execute(sql, (site_id, position, email)).rowcount)
         return deleted
@@ -100,12 +104,15 @@ class WorkLock:
     """Held by the process that processes and delivers; the system frees it when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("wb")
+        try:
+            self._file: IO[bytes] = path.open("wb")
+        except OSError as error:
+            raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._file.close()
-            problem = "another relay is at work on this database; SQLite allows one (use PostgreSQL for several)"
+            problem = "another relay is at work on this database, and SQLite allows one"
             raise SettingsError("RELAY_DATABASE_URL", problem) from None
 
     def release(self) -> None:
@@ -146,7 +153,7 @@ class _Writer:
         self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_QUEUED)
         self._connection = _open(path)
         self._reader = _open(path)
-        self._reading = asyncio.Lock()
+        self._reading = ThreadPoolExecutor(1, f"reader {path.name}")
         self._is_broken = False
         self._closed = False
         self._closing = threading.Lock()
@@ -166,12 +173,23 @@ class _Writer:
         return await job.future
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` on a connection of its own, outside the writer's way."""
-        async with self._reading:
-            try:
-                return await asyncio.to_thread(work, self._reader)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(str(error)) from error
+        """Run ``work`` in a thread and on a connection of its own, on one state of the file."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
+        except RuntimeError as error:  # the executor's word for being shut down
+            raise StoreUnavailable("the store is closed") from error
+        except sqlite3.Error as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._reader.execute("BEGIN")
+        try:
+            return work(self._reader)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # as in _commit
+            raise
+        finally:
+            self._reader.execute("ROLLBACK")
 
     def close(self) -> None:
         """Finish what is queued, then close the file."""
@@ -181,6 +199,7 @@ class _Writer:
             self._closed = True
         self._jobs.put(None)
         self._thread.join()
+        self._reading.shutdown()
         self._connection.close()
         self._reader.close()
 

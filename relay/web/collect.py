@@ -120,10 +120,11 @@ class Collect:
         now, site = self._clock.now(), caller.site
         gpc = headers.get(b"sec-gpc") == b"1"
         skew = parse.clock_skew(envelope.sent_at, now)
+        common = parse.common_fields(envelope)
         messages, named_drops, drops = [], [], dict[str, int]()
         may_know, is_server = False, caller.trust is Trust.SERVER
         for index, raw in enumerate(envelope.batch):
-            read = parse.read_message(raw, call=call, received_at=now, skew=skew)
+            read = parse.read_message(raw, call=call, received_at=now, skew=skew, common=common)
             if isinstance(read, parse.Drop):
                 named_drops.append((index, read))
                 drops[read.reason] = drops.get(read.reason, 0) + 1

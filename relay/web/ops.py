@@ -41,7 +41,7 @@ class Ops:
             self._sums.refresh(tx.ledger.counts(), tx.outbox.sums(), pauses)
 
         try:
-            await self._store.transact(read)
+            await self._store.read(read)
         except StoreError:
             return PlainTextResponse("the database cannot be read\n", status_code=503)
         body = generate_latest(self._registry)

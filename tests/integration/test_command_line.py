@@ -345,9 +345,6 @@ async def test_a_second_worker_on_the_same_database_is_refused_in_one_line(world
     assert len(log.decode().strip().splitlines()) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the lock is taken inside uvicorn's start, which tells its failure as a traceback"
-)
 @in_world()
 async def test_a_second_server_on_the_same_database_is_refused_without_a_traceback(world: World) -> None:
     lock = world.store.lock_for_work()

@@ -431,7 +431,7 @@ def test_unreadable_database_is_said_plainly(house: House, monkeypatch: pytest.M
     async def broken(work: Any) -> Any:
         raise StoreUnavailable(f"disk full at {EMAIL}")
 
-    monkeypatch.setattr(house.relay.store, "transact", broken)
+    monkeypatch.setattr(house.relay.store, "read", broken)
     answer = house.get("/console/live")
     assert (answer.status_code, answer.text) == (503, "The database cannot be read.\n")
     assert house.get("/console").status_code == 200

@@ -123,7 +123,9 @@ def test_why_klaviyo_has_to_be_told(klaviyo: KlaviyoState, forward: str, reason:
         pytest.param({"klaviyo": "yes"}, KlaviyoState(), id="a word"),
         pytest.param({"klaviyo": [True]}, KlaviyoState(), id="a list"),
         pytest.param({"klaviyo": {"present": True, "identified": False, "queued": 3}}, KlaviyoState(True, False, 3)),
-        pytest.param({"klaviyo": {"present": 1, "identified": "true", "queued": True}}, KlaviyoState(), id="look-alikes"),
+        pytest.param(
+            {"klaviyo": {"present": 1, "identified": "true", "queued": True}}, KlaviyoState(), id="look-alikes"
+        ),
         pytest.param({"klaviyo": {"identified": True}}, KlaviyoState(None, True, None), id="a part"),
         pytest.param({"klaviyo": {"queued": 2.5}}, KlaviyoState(), id="half an entry"),
     ],

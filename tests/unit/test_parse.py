@@ -450,3 +450,35 @@ def test_good_messages_beside_damaged_ones_are_all_kept(damages: list[bytes]) ->
     assert len(reads) == len(parts)
     ids = {read.message_id for read in reads if isinstance(read, Received)}
     assert ids >= {f"good-{index}" for index in range(len(damages))} | {"last"}
+
+
+# --- what a batch says for all its messages ---------------------------------------------------------------------------
+
+
+def test_context_of_the_batch_holds_for_each_message_and_its_own_members_win() -> None:
+    body = (
+        b'{"context": {"locale": "de-DE", "consent": {"marketing": true}}, "integrations": {"All": false}, "batch": ['
+        b'{"type": "track", "event": "a"},'
+        b'{"type": "track", "event": "b", "context": {"locale": "fr-FR"}, "integrations": {"Klaviyo": true}},'
+        b'{"type": "track", "event": "c", "context": null}, 5]}'
+    )
+    envelope = parse.read_envelope(body, "batch")
+    common = parse.common_fields(envelope)
+    read = [parse.read_message(raw, call="batch", received_at=NOW, skew=0, common=common) for raw in envelope.batch]
+
+    kept = [parse.read_body(one[0]) for one in read if not isinstance(one, parse.Drop)]
+    assert [message.context.get("locale") for message in kept] == ["de-DE", "fr-FR", "de-DE"]
+    assert all(message.context["consent"] == {"marketing": True} for message in kept)
+    assert [message.integrations for message in kept] == [
+        {"All": False},
+        {"All": False, "Klaviyo": True},
+        {"All": False},
+    ]
+    assert isinstance(read[3], parse.Drop), "a bad neighbour stays the only loss"
+
+
+def test_context_of_the_batch_that_is_no_object_is_named() -> None:
+    envelope = parse.read_envelope(b'{"context": [1], "batch": []}', "batch")
+    with pytest.raises(RequestRefused, match="context: expected an object") as refused:
+        parse.common_fields(envelope)
+    assert refused.value.status == 400

@@ -39,9 +39,7 @@ def test_delivered(status: int) -> None:
 
 @pytest.mark.parametrize("attempts", [1, 50])
 @pytest.mark.parametrize(("told", "wait"), [(7.0, 7.0), (0.0, 0.0), (None, WAIT_DEFAULT)])
-def test_too_many_requests_wait_as_told_however_long_it_goes_on(
-    attempts: int, told: float | None, wait: float
-) -> None:
+def test_too_many_requests_wait_as_told_however_long_it_goes_on(attempts: int, told: float | None, wait: float) -> None:
     answer = Answer(status=429, retry_after=told)
     assert after(answer, attempts=attempts, begun=10 * RETRY_FOR) == WaitUntil(NOW + wait)
 
@@ -105,7 +103,9 @@ def test_a_missing_scope_pauses_its_kind(scope: str | None, words: str) -> None:
     assert words in found.reason
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451])
+@pytest.mark.parametrize(
+    "status", [301, 302, 307, 308, 400, 402, 404, 405, 406, 409, 410, 411, 413, 414, 415, 422, 451]
+)
 def test_a_final_refusal_is_dead_at_once(status: int) -> None:
     assert after(Answer(status=status, retry_after=5.0)) == Dead(Reason.REFUSED)
 

@@ -15,9 +15,7 @@ KX, FORM, SERVER, ORDER = Evidence.KX, Evidence.FORM, Evidence.SERVER, Evidence.
 def link(person: str, evidence: Evidence, ago: float = 0.0, *, sendable: bool = True) -> Link:
     """A link last confirmed ``ago`` seconds before NOW."""
     at = NOW - ago
-    return Link(
-        person_id=person, evidence=evidence, first_at=at - 100, last_at=at, message_id="m", sendable=sendable
-    )
+    return Link(person_id=person, evidence=evidence, first_at=at - 100, last_at=at, message_id="m", sendable=sendable)
 
 
 # Whose is an anonymous event?
@@ -31,7 +29,9 @@ def link(person: str, evidence: Evidence, ago: float = 0.0, *, sendable: bool = 
         pytest.param([link("A", FORM, 400 * 86400)], "A", None, id="one person, long ago"),
         pytest.param([link("A", KX)], "A", None, id="one link of a mail"),
         pytest.param([link("A", FORM, 50), link("A", ORDER, 90)], "A", None, id="one person, two signs"),
-        pytest.param([link("A", FORM, 86400), link("B", FORM, 60)], "B", None, id="two persons, in the second's session"),
+        pytest.param(
+            [link("A", FORM, 86400), link("B", FORM, 60)], "B", None, id="two persons, in the second's session"
+        ),
         pytest.param(
             [link("A", FORM, 86400), link("B", FORM, SESSION)], "B", None, id="two persons, session just not over"
         ),
@@ -50,9 +50,7 @@ def link(person: str, evidence: Evidence, ago: float = 0.0, *, sendable: bool = 
         pytest.param([link("A", FORM, 86400), link("B", KX, 60)], "A", None, id="a mail's link does not outdo a login"),
         pytest.param([link("A", KX, 86400), link("B", FORM, 86400)], "B", None, id="a login outdoes a mail's link"),
         pytest.param([link("A", KX, 60), link("B", KX, 30)], None, Reason.SHARED_DEVICE, id="two mails' links"),
-        pytest.param(
-            [link("A", FORM, sendable=False)], "A", Reason.IDENTITY_PENDING, id="a person without an address"
-        ),
+        pytest.param([link("A", FORM, sendable=False)], "A", Reason.IDENTITY_PENDING, id="a person without an address"),
         pytest.param([link("A", KX, sendable=False)], "A", Reason.IDENTITY_PENDING, id="a link not looked up yet"),
         pytest.param(
             [link("A", KX, sendable=False), link("B", FORM, 86400)], "B", None, id="a link not looked up and a login"
@@ -114,9 +112,7 @@ LINK = Identifier(IdentifierKind.KX, "kx")
 PROFILE = Identifier(IdentifierKind.KLAVIYO_ID, "01A")
 
 
-def owner(
-    person: str, *, email: bool = False, customer: bool = False, sendable: bool | None = None
-) -> Owner:
+def owner(person: str, *, email: bool = False, customer: bool = False, sendable: bool | None = None) -> Owner:
     """``sendable`` unless told: who has an e-mail address is."""
     return Owner(
         person_id=person,

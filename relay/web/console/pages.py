@@ -132,7 +132,7 @@ class Console:
             settings, now = self._settings, self._clock.now()
             reading.again_at = float("inf")  # others who look meanwhile get the last one
             try:
-                reading.found = await self._store.transact(lambda tx: snapshot.read(tx, settings, show=show, now=now))
+                reading.found = await self._store.read(lambda tx: snapshot.read(tx, settings, show=show, now=now))
             finally:
                 took = time.monotonic() - began
                 reading.again_at = time.monotonic() + took / _READING_SHARE
