@@ -916,6 +916,10 @@ KLAVIYO_STUB = """<script>
 </script>"""
 
 
+#: A Klaviyo from before ``isIdentified``: no stub, and so it runs.
+KLAVIYO_RUNNING = "<script>window.klaviyo = { push() {} }</script>"
+
+
 def kla_id(**values: str) -> str:
     return base64.b64encode(json.dumps(values).encode()).decode().replace("=", "%3D")
 
@@ -945,6 +949,7 @@ def test_klaviyo_that_comes_to_know_the_visitor_is_told_once(page: Page, site: T
 def test_klaviyo_cookie_that_gains_an_identity_is_noticed_on_the_next_page(
     page: Page, site: TagPage, context: BrowserContext
 ) -> None:
+    site.pages["/"] = site.pages["/next"] = KLAVIYO_RUNNING
     context.add_cookies([{"name": "__kla_id", "value": kla_id(cid="abc"), "url": site.shop}])
     visit(page, site)
     site.wait_for("page")
@@ -959,9 +964,35 @@ def test_klaviyo_cookie_that_gains_an_identity_is_noticed_on_the_next_page(
 def test_visitor_whom_klaviyo_knew_all_along_is_not_announced(
     page: Page, site: TagPage, context: BrowserContext
 ) -> None:
+    site.pages["/"] = KLAVIYO_RUNNING
     context.add_cookies([{"name": "__kla_id", "value": kla_id(**{"$exchange_id": "x.Y"}), "url": site.shop}])
     visit(page, site)
     expect(page, site, run(page, "backflow.track('Known')"), must=("Known",), must_not=("identify",))
+
+
+@pytest.mark.parametrize("blocked", ["", KLAVIYO_STUB], ids=["nothing there", "only the stub"])
+def test_cookie_of_a_klaviyo_whose_script_does_not_run_proves_nothing(
+    page: Page, site: TagPage, context: BrowserContext, blocked: str
+) -> None:
+    site.pages["/"] = blocked
+    context.add_cookies([{"name": "__kla_id", "value": kla_id(**{"$exchange_id": "x.Y"}), "url": site.shop}])
+    visit(page, site)
+    expect(page, site, run(page, "backflow.track('Cart')"), must=("Cart",), must_not=("identify",))
+    assert site.message("Cart")["context"]["klaviyo"]["identified"] is None
+
+
+def test_klaviyo_that_ran_earlier_in_the_visit_is_believed_by_its_cookie(
+    page: Page, site: TagPage, context: BrowserContext
+) -> None:
+    site.pages["/"] = site.pages["/next"] = KLAVIYO_STUB
+    context.add_cookies([{"name": "__kla_id", "value": kla_id(**{"$exchange_id": "x.Y"}), "url": site.shop}])
+    visit(page, site)
+    page.evaluate("answerKlaviyo(true)")
+    site.wait_for("identify")
+    visit(page, site, "/next")
+    expect(page, site, run(page, "backflow.track('Known')"), must=("Known",))
+    assert site.message("Known")["context"]["klaviyo"]["identified"] is True
+    assert site.names.count("identify") == 1
 
 
 def test_klaviyos_own_queue_is_counted(page: Page, site: TagPage) -> None:

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from relay.errors import StoreError
 
+_HOUSE = Path(__file__).parent
 #: Fields a log line may carry beside its message: counts, reasons and names of ours.
 FIELDS = ("site", "reason", "problem", "rescued", "request_id", "key", "deleted", "expired", "url")
 
@@ -49,7 +50,8 @@ def describe(error: BaseException) -> str:
     """An exception as its type and the line of ours that raised it: its text may quote what a shopper typed."""
     if isinstance(error, StoreError):
         return f"{type(error).__name__}: {error}"  # the database's own words: no values of rows
-    frames = traceback.extract_tb(error.__traceback__)
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if _HOUSE in Path(frame.filename).parents] or every
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 

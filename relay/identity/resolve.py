@@ -100,7 +100,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner], trust: Trust) -> Plan:
     """Whose these identifiers are, given who owns them now. ``identifiers`` in order of precedence, not empty.
 
-    Order of arrival matters for nothing but which person ID survives.
+    A server that names a new address for a known customer tells a change of address; two addresses that are both
+    known already stay two persons.
     """
     if trust is Trust.BROWSER:
         return _browser_plan(identifiers, owners)

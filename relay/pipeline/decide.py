@@ -43,6 +43,12 @@ def klaviyo_state(context: Mapping[str, Any]) -> KlaviyoState:
     )
 
 
+def knows(klaviyo: KlaviyoState) -> bool:
+    """Whether Klaviyo's script was there and knew the visitor. A cookie it once wrote, with the script blocked, does not
+    file anything."""
+    return klaviyo.identified is True and klaviyo.present is not False
+
+
 def cause(klaviyo: KlaviyoState, site: Site) -> Reason:
     """Why Klaviyo has to be told by us."""
     if site.forward is Forward.ALL:
@@ -57,7 +63,7 @@ def decide(
     why = cause(klaviyo, site)
     if not may_forward:
         return Decision(state=State.SUPPRESSED, reason=Reason.GPC, cause=why, due_at=now)
-    if klaviyo.identified and site.forward is not Forward.ALL:
+    if knows(klaviyo) and site.forward is not Forward.ALL:
         return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
     if resolution.reason is not None or resolution.person_id is None:
         unresolved = resolution.reason or Reason.NO_IDENTITY

@@ -121,7 +121,7 @@ def keep(work: Work) -> End | None:
 
 def hear_klaviyo(work: Work) -> End | None:
     """Klaviyo's script has identified this visitor: what it queued itself until now, it replays itself."""
-    knows_now = work.klaviyo.identified and work.entry.trust is Trust.BROWSER
+    knows_now = decide.knows(work.klaviyo) and work.entry.trust is Trust.BROWSER
     if knows_now and work.entry.visitor_id is not None and work.site.forward is not Forward.ALL:
         for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id]):
             if delivery.occurred_at <= work.message.occurred_at:

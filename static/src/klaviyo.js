@@ -2,12 +2,14 @@
 
 import { cookie } from "./cookies.js";
 import { attempt, guarded, ignore, parsed } from "./guard.js";
-import { local } from "./storage.js";
+import { local, session } from "./storage.js";
+
+const LIVE = "backflow.klaviyo";
 
 /**
  * @typedef {object} KlaviyoState
  * @property {boolean} present Klaviyo's script, or its stub, is on the page
- * @property {boolean | null} identified null: cannot be told
+ * @property {boolean | null} identified as the running script has it; null: it does not run (yet, or is blocked)
  * @property {number} queued events that Klaviyo's script keeps until it knows the visitor
  */
 
@@ -16,9 +18,13 @@ let answer = null;
 /** @type {unknown} the object that was asked and has not answered yet */
 let asked;
 
-/** @returns {KlaviyoState} */
+/**
+ * Klaviyo's cookie outlives a blocker that stops its script, and a stub alone files nothing: what the cookie says counts
+ * only where the script itself runs, here or earlier in this visit.
+ * @returns {KlaviyoState}
+ */
 export const klaviyoState = () => {
-  const byCookie = cookieIdentified();
+  const byCookie = isLive() ? cookieIdentified() : null;
   const queue = parsed(local.get("kl-post-identification-sync"));
   return {
     present: !!(
@@ -46,12 +52,20 @@ export const askKlaviyo = guarded((/** @type {() => void} */ answered) => {
     if (asked === klaviyo && typeof value === "boolean") {
       asked = undefined;
       answer = value;
+      session.set(LIVE, "1");
       answered();
     }
   });
   const promise = klaviyo.isIdentified(settle);
   if (promise && promise.then) promise.then(settle, ignore);
 });
+
+/** It has answered, or what is there is no stub: a stub has a function for every name, and its queue is an array. */
+const isLive = () =>
+  answer !== null ||
+  session.get(LIVE) ||
+  (window.klaviyo && typeof window.klaviyo.isIdentified !== "function") ||
+  (window._learnq && !Array.isArray(window._learnq));
 
 /**
  * Klaviyo's cookie: base64 of JSON, at times percent-encoded. An anonymous one holds only `cid`.

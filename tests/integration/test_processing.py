@@ -83,7 +83,7 @@ async def test_what_failed_is_told_without_what_the_shopper_typed(
         await world.browser().post(cart("poison"))
         await world.process()
     (record,) = [record for record in caplog.records if record.name == "relay.process"]
-    assert "ValueError at test_processing.py" in vars(record)["problem"]
+    assert "ValueError at process.py" in vars(record)["problem"]
     assert BOB not in caplog.text
     assert BOB not in str(vars(record))
 

@@ -24,7 +24,8 @@ KNOWN_ONLY = KlaviyoState(identified=True)
 
 
 def site(forward: str = "backup", **fields: Any) -> Site:
-    return Site(**{"site_id": "shop", "write_key": "pk", "forward": Forward(forward), "hold_seconds": 180.0} | fields)
+    fields.setdefault("hold_seconds", 180.0)
+    return Site(site_id="shop", write_key="pk", forward=Forward(forward), **fields)
 
 
 def decided(

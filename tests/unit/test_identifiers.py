@@ -25,7 +25,8 @@ KX = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0_-x.DEMO42"
 
 
 def message(**fields: Any) -> Message:
-    return Message(**({"type": "identify", "message_id": "m1", "occurred_at": 1.0} | fields))
+    fields.setdefault("type", "identify")
+    return Message(message_id="m1", occurred_at=1.0, **fields)
 
 
 def read(

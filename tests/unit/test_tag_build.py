@@ -10,7 +10,7 @@ import pytest
 
 STATIC = Path(__file__).parents[2] / "static"
 TAG = STATIC / "dist" / "tag.js"
-LARGEST = 5120  # bytes with brotli 11, as the relay serves it
+LARGEST = 5200  # bytes with brotli 11, as the relay serves it
 
 BANNER = re.compile(r"/\*! backflow\.js (?P<version>\S+) (?P<licence>\S+) sources=(?P<sources>[0-9a-f]{64}) \*/\n")
 
