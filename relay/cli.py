@@ -20,6 +20,7 @@ from relay.config import Settings, Site
 from relay.errors import BackflowError, SettingsError
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
+from relay.web.proxies import BehindProxies
 
 app = typer.Typer(
     name="relay",
@@ -77,11 +78,10 @@ def serve(
     except BackflowError as error:
         _fail(str(error))
     config = uvicorn.Config(
-        relay,
+        BehindProxies(relay, settings.trusted_proxies),
         host=settings.host,
         port=settings.port,
-        proxy_headers=True,
-        forwarded_allow_ips=settings.trusted_proxies,
+        proxy_headers=False,
         access_log=False,
         server_header=False,
         log_config=None,

@@ -7,10 +7,11 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 import phonenumbers
@@ -121,7 +122,11 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
             take(IdentifierKind.CUSTOMER_ID, message.user_id, normal_customer_id(message.user_id))
     phone = _first(message.traits, "phone", "phoneNumber", "phone_number") or commerce.phone
     if is_own and phone is not None:
-        take(IdentifierKind.PHONE, phone, normal_phone(phone, _country(message.traits) or country))
+        take(
+            IdentifierKind.PHONE,
+            phone,
+            normal_phone(phone, _country(message.traits) or _order_country(commerce) or country),
+        )
     if trust is Trust.KLAVIYO and (klaviyo_id := _first(message.traits, "klaviyo_id")):
         found[IdentifierKind.KLAVIYO_ID] = klaviyo_id
     if trust is Trust.KLAVIYO and (kx := normal_exchange_id(message.traits.get("kx"))):
@@ -145,10 +150,16 @@ def _traits(message: Message, trust: Trust) -> dict[str, Any]:
 
 
 def _exchange_id(context: Mapping[str, Any]) -> str | None:
-    """``_kx`` from the landing URL, else the one Klaviyo's own script left in its cookie."""
+    """``_kx`` from the landing URL, as the tag or any SDK tells it, else the one Klaviyo's own script left behind."""
     click_ids, cookies = context.get("clickIds"), context.get("cookies")
     if isinstance(click_ids, dict) and (kx := normal_exchange_id(click_ids.get("_kx"))):
         return kx
+    page = context.get("page")
+    if isinstance(page, dict) and isinstance(url := page.get("url"), str) and "_kx=" in url:
+        with suppress(ValueError):
+            for value in parse_qs(urlsplit(url).query).get("_kx", []):
+                if kx := normal_exchange_id(value):
+                    return kx
     if isinstance(cookies, dict) and isinstance(cookie := cookies.get("__kla_id"), str):
         return normal_exchange_id(_klaviyo_cookie(cookie).get("$exchange_id"))
     return None
@@ -167,9 +178,17 @@ def _klaviyo_cookie(value: str) -> dict[str, Any]:
 def _country(traits: Mapping[str, Any]) -> str | None:
     address = traits.get("address")
     for source in (address if isinstance(address, dict) else {}, traits):
-        value = source.get("country_code") or source.get("countryCode") or source.get("country")
-        if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2}", value):
-            return value.upper()
+        for name in ("country_code", "countryCode", "country"):
+            if isinstance(value := source.get(name), str) and re.fullmatch(r"[A-Za-z]{2}", value):
+                return value.upper()
+    return None
+
+
+def _order_country(commerce: Commerce) -> str | None:
+    order = commerce.order
+    for address in (order.billing_address, order.shipping_address) if order else ():
+        if address and (found := _country({"country_code": address.country_code, "country": address.country})):
+            return found
     return None
 
 

@@ -47,8 +47,10 @@ def resolve(links: Sequence[Link], recognition: Recognition, at: float) -> Resol
     strong = [link for link in sendable if WORTH[link.evidence].strength >= STRONG]
     candidates = strong or sendable or list(links)
     latest = max(candidates, key=lambda link: (link.last_at, WORTH[link.evidence].strength))
-    if len({link.person_id for link in strong}) > 1 and not 0 <= at - latest.last_at <= SESSION_SECONDS:
-        return Resolution(reason=Reason.SHARED_DEVICE)
+    if len({link.person_id for link in strong}) > 1:
+        in_session = 0 <= at - latest.last_at <= SESSION_SECONDS
+        if not in_session or len({link.person_id for link in strong if link.last_at == latest.last_at}) > 1:
+            return Resolution(reason=Reason.SHARED_DEVICE)
     if not strong and len({link.person_id for link in sendable}) > 1:
         # Two recipients' links opened in one browser and nothing stronger: whose hands it is in is a guess.
         return Resolution(reason=Reason.SHARED_DEVICE)

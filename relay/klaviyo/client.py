@@ -6,6 +6,9 @@ What comes back is reduced to what may be kept: status, waiting time, Klaviyo's 
 
 import math
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -105,10 +108,15 @@ def _refusal(response: httpx.Response) -> Answer:
 def _retry_after(response: httpx.Response, detail: str) -> float | None:
     """Seconds to wait: the header, else the text of the error (seen live without the header)."""
     header = response.headers.get("Retry-After", "")
-    try:
+    with suppress(ValueError):
         if math.isfinite(seconds := float(header)):
             return max(0.0, seconds)
-    except ValueError:
-        pass
+    with suppress(ValueError, TypeError):  # TypeError: a time without a zone
+        at = parsedate_to_datetime(header)
+        # By Klaviyo's own clock where it says what that is: ours may differ.
+        told = response.headers.get("Date")
+        seconds = (at - (parsedate_to_datetime(told) if told else datetime.now(UTC))).total_seconds()
+        if seconds > 0:
+            return seconds
     match = _AVAILABLE_IN.search(detail)
     return float(match[1]) if match else None

@@ -76,7 +76,12 @@ def _line_keys(items: tuple[Product, ...]) -> list[str]:
 
 
 def metric_name(metric: str, suffix: str) -> str:
-    """Return the metric's name with the site's suffix, the name cut so that Klaviyo takes it and the suffix stays."""
+    """Return the metric's name with the site's suffix, the name cut so that Klaviyo takes it and the suffix stays.
+
+    A name that ends with the suffix already (events that come back from Klaviyo) gets no second one.
+    """
+    if suffix:
+        metric = metric.removesuffix(suffix)
     room = max(MAX_METRIC_NAME - len(suffix), 0)
     return clean((metric if len(metric) <= room else metric[:room].rstrip()) + suffix)
 

@@ -128,8 +128,16 @@ def _viewed_product(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
 
 
 def _added_to_cart(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
-    """The added product under both of Klaviyo's sets of names; the cart as far as it is known."""
+    """The added product under both of Klaviyo's sets of names; the cart as far as it is known.
+
+    Templates and flow filters read ``CartValue`` and link ``CheckoutURL``: where the source does not tell the cart,
+    what was added stands for it, and the page the shopper was on.
+    """
     mapped = _one_of_cart(commerce, page_url)
+    if commerce.cart_value is None:
+        mapped["CartValue"] = commerce.value
+    if commerce.checkout_url is None:
+        mapped["CheckoutURL"] = page_link(page_url)
     if (product := commerce.product) is not None:
         mapped |= {
             "AddedItemProductName": product.name,

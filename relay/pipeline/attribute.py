@@ -160,6 +160,8 @@ def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sen
     """Late identity: let the person's waiting events go, on every one of their visitors."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
     for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
+        if sender.now - delivery.occurred_at > site.waiting_seconds:
+            continue  # too late: it expires when the house is kept next
         found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
         if found is None:
             continue

@@ -1,6 +1,8 @@
 """What may be done with a message: the consent station. Pure.
 
-Only an explicit ``marketing: true`` is a yes and only an explicit ``false`` a no; anything else is no signal.
+Only an explicit ``marketing: true`` is a yes. ``false`` is a no, and so is anything that stands there and cannot be
+read as either (``"denied"``, a list): who wrote it meant something, and it was not a plain yes. Segment's
+``categoryPreferences.marketing`` is read too. Nothing there is no signal.
 """
 
 from collections.abc import Mapping
@@ -27,15 +29,13 @@ OWN_RECORDS = Permission(keep=True, forward=False)
 
 def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc: bool) -> Permission:
     """What may be done with a message with this ``context``, under the site's policy and the browser's GPC."""
-    signal = _signal(context)
-    marketing = signal.get("marketing")
-    if marketing is False:
+    marketing, source = _choice(context)
+    if marketing is not None and marketing is not True:
         return NOTHING
-    if trust is Trust.BROWSER and marketing is not True:
-        # The tag names its source as soon as it finds a consent platform, even one that has not answered yet.
-        platform_found = bool(signal.get("source"))
-        if policy is Consent.REQUIRED or (policy is Consent.AUTO and platform_found):
-            return NOTHING
+    # The tag names its source as soon as it finds a consent platform, even one that has not answered yet.
+    is_needed = policy is Consent.REQUIRED or (policy is Consent.AUTO and source)
+    if trust is Trust.BROWSER and marketing is None and is_needed:
+        return NOTHING
     if gpc or context.get("gpc") is True:
         return OWN_RECORDS
     return EVERYTHING
@@ -43,9 +43,23 @@ def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc
 
 def is_denied(context: Mapping[str, Any]) -> bool:
     """Whether the shopper has said no, in so many words."""
-    return _signal(context).get("marketing") is False
+    return _choice(context)[0] is False
 
 
-def _signal(context: Mapping[str, Any]) -> dict[str, Any]:
+def bare(context: Mapping[str, Any]) -> dict[str, Any]:
+    """All that may be kept of the context of a message without permission: that it has none, and whether by a no."""
+    return {"consent": {"marketing": False if is_denied(context) else "withheld"}}
+
+
+def _choice(context: Mapping[str, Any]) -> tuple[object, bool]:
+    """What stands for marketing (None: nothing), and whether a consent platform was found."""
     consent = context.get("consent")
-    return consent if isinstance(consent, dict) else {}
+    if not consent and consent is not False:  # PHP writes an empty object as []
+        return None, False
+    if not isinstance(consent, dict):
+        return "unreadable", False
+    preferences = consent.get("categoryPreferences")
+    own = consent.get("marketing")
+    if own is None and preferences is not None:
+        own = preferences.get("marketing") if isinstance(preferences, dict) else preferences
+    return own, bool(consent.get("source"))

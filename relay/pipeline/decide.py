@@ -44,8 +44,10 @@ def klaviyo_state(context: Mapping[str, Any]) -> KlaviyoState:
 
 
 def knows(klaviyo: KlaviyoState) -> bool:
-    """Whether Klaviyo's script was there and knew the visitor. A cookie it once wrote, with the script blocked, does not
-    file anything."""
+    """Whether Klaviyo's script was there and knew the visitor.
+
+    A cookie it once wrote files nothing while the script is blocked.
+    """
     return klaviyo.identified is True and klaviyo.present is not False
 
 

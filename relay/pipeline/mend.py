@@ -1,6 +1,7 @@
 """Damaged JSON that real callers send, made readable so that nothing is lost beside the damage.
 
 - A lone surrogate (a title cut in the middle of an emoji) or a broken UTF-8 byte becomes U+FFFD.
+- A byte order mark at the beginning goes.
 - ``NaN`` and ``Infinity`` (Python's json.dumps writes them) become null.
 - A message nested too deep for any decoder is replaced by a marker, so that its neighbours are kept.
 
@@ -24,7 +25,7 @@ _BRACKET = re.compile(rf"{_STRING}|[\[\]{{}}]".encode(), re.DOTALL)
 
 def mend(body: bytes, *, message_level: int) -> bytes:
     """``body`` made readable. ``message_level`` is how deep messages begin: 1 a single call, 3 in a batch."""
-    text = body.decode("utf-8", "replace")
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     text = _ESCAPE.sub(lambda escape: "\\ufffd" if escape["lone"] else escape[0], text)
     text = _NO_NUMBER.sub(lambda token: "null" if token["no_number"] else token[0], text)
     return _cut_deep_messages(text.encode(), message_level)

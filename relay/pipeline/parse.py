@@ -73,6 +73,7 @@ class _Message(Struct, kw_only=True, rename="camel"):
     anonymous_id: str | int | None = None
     timestamp: str | None = None
     original_timestamp: str | None = None
+    sent_at: Any = None
     traits: dict[str, Any] | None = None
     properties: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
@@ -167,11 +168,15 @@ def read_message(
         time = parse_time(written)
         if time is None:
             return Drop(DropReason.INVALID_TIMESTAMP, f"{field}: expected an ISO 8601 date-time")
+        if not skew and isinstance(head.sent_at, str):
+            skew = clock_skew(head.sent_at, received_at)  # some clients date each message of a batch
         occurred_at = time + skew
         if not EARLIEST <= occurred_at <= received_at + LATEST_AHEAD:
             return Drop(DropReason.INVALID_TIMESTAMP, f"{field}: expected a time after 1990, at most a year ahead")
         occurred_at = min(occurred_at, received_at)  # nothing has happened that is yet to come
-    anonymous_id = None if head.anonymous_id is None else str(head.anonymous_id)
+    # An alias says of the anonymous ID of before whose it is: it speaks of that visitor.
+    named = head.previous_id if type_ == "alias" and head.anonymous_id is None else head.anonymous_id
+    anonymous_id = None if named is None else str(named)
     message_id = head.message_id or str(uuid.uuid4())
     return Received(type_, message_id, occurred_at, raw, anonymous_id), head.context or {}
 

@@ -17,6 +17,11 @@ Reader = Callable[[Any], Any]
 _DECIMAL = re.compile(
     r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{1,15})?|[0-9]{1,3}(?:,[0-9]{3})+\.[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){2,})"
 )
+#: The same with a decimal comma, as themes print prices: one or two decimals, so that ``1,299`` stays in doubt.
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]{1,15}|[0-9]{1,3}(?:[. ][0-9]{3})+),[0-9]{1,2}")
+_SIGN = r"(?:[A-Z]{3}|[$€£¥₩₹₽₺₴₫฿]|zł|kr\.?|Kč|Ft)"
+#: A number with a currency before or after it.
+_CURRENCY_AROUND = re.compile(rf"(?:{_SIGN}\s*)?(\S.*?)(?:\s*{_SIGN})?")
 _MONEY_KEYS = frozenset({"amount", "currencyCode", "currency_code"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ORIGIN_END = re.compile(r"(?<![:/])[/?#]")
@@ -51,11 +56,25 @@ def number(raw: Any) -> float | None:
         except OverflowError:
             return None
     if kind is str:
-        value = raw.strip()
-        return float(value.replace(",", "")) if len(value) < 40 and _DECIMAL.fullmatch(value) else None
+        return _spoken(raw)
     if kind is dict and "amount" in raw and _MONEY_KEYS.issuperset(raw):
         plain = all(type(value) is str for key, value in raw.items() if key != "amount")
         return number(raw["amount"]) if plain and type(raw["amount"]) is not dict else None
+    return None
+
+
+def _spoken(raw: str) -> float | None:
+    """A number written for people: ``1,299.00``, ``1.299,00 €``, ``USD 12.50``; None where it could mean two things."""
+    if len(raw) > 40:
+        return None
+    value = raw.strip()
+    if not _DECIMAL.fullmatch(value):
+        match = _CURRENCY_AROUND.fullmatch(value.replace("\u00a0", " ").replace("\u202f", " "))
+        value = match[1] if match else value
+    if _DECIMAL.fullmatch(value):
+        return float(value.replace(",", ""))
+    if _DECIMAL_COMMA.fullmatch(value):
+        return float(value.replace(".", "").replace(" ", "").replace(",", "."))
     return None
 
 

@@ -163,13 +163,13 @@ LINE = _table(*_PRODUCT) | {
 
 _ANY = (
     ("value", values.number, "value $value total Total revenue Revenue total_price totalPrice TotalPrice"),
-    ("cart_value", values.number, "cart_value cartValue CartValue"),
+    ("cart_value", values.number, "cart_value cartValue CartValue cart_total cartTotal"),
     (
         "currency",
         values.currency,
         "currency Currency currency_code currencyCode CurrencyCode value_currency $value_currency $currency_code",
     ),
-    ("checkout_url", values.link, "checkout_url checkoutUrl CheckoutURL abandoned_checkout_url"),
+    ("checkout_url", values.link, "checkout_url checkoutUrl CheckoutURL abandoned_checkout_url cart_url cartUrl"),
     (
         "cart_token",
         values.cart_token,
@@ -191,7 +191,7 @@ _ORDER = (
     ("shipping", values.number, "shipping Shipping shipping_total"),
     ("tax", values.number, "tax Tax tax_total"),
     ("discount_value", values.number, "discount DiscountValue discount_value total_discounts"),
-    ("discount_codes", values.codes, "DiscountCodes discount_codes discount_code coupon coupon_codes"),
+    ("discount_codes", values.codes, "DiscountCodes discount_codes discount_code DiscountCode coupon coupon_codes"),
     ("billing_address", values.mapping, "billing_address billingAddress BillingAddress"),
     ("shipping_address", values.mapping, "shipping_address shippingAddress ShippingAddress"),
 )

@@ -118,8 +118,8 @@ class Outbox:
         """Give up waiting events nobody was found for; how many."""
         cursor = self._sql(
             "UPDATE deliveries SET state = ?, reason = ?, settled_at = ?"
-            " WHERE site_id = ? AND state = ? AND occurred_at < ? AND created_at < ?",
-            (State.EXPIRED, Reason.TOO_OLD, at, site_id, State.WAITING, occurred_before, occurred_before),
+            " WHERE site_id = ? AND state = ? AND occurred_at < ?",
+            (State.EXPIRED, Reason.TOO_OLD, at, site_id, State.WAITING, occurred_before),
         )
         return int(cursor.rowcount)
 

@@ -19,7 +19,7 @@ from relay.identity.cookie import VisitorTokens
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse
-from relay.pipeline.consent import permission
+from relay.pipeline.consent import bare, permission
 from relay.store.base import Store
 from relay.store.rows import Entry
 from relay.web import body
@@ -186,11 +186,7 @@ _PREFLIGHT: HeaderList = [
 
 def _bare(context: parse.Context) -> Raw:
     """All that is kept of a message without consent."""
-    consent = context.get("consent")
-    marketing = consent.get("marketing") if isinstance(consent, dict) else None
-    source = consent.get("source") if isinstance(consent, dict) else None
-    kept = {"marketing": marketing is True if isinstance(marketing, bool) else None, "source": bool(source) or None}
-    return Raw(msgspec.json.encode({"event": "withheld", "context": {"consent": kept}}))
+    return Raw(msgspec.json.encode({"event": "withheld", "context": bare(context)}))
 
 
 def _address(scope: Scope) -> str:

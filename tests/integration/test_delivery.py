@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from relay.delivery import worker
 from relay.errors import StoreUnavailable
-from relay.klaviyo import mapping
+from relay.klaviyo import client, mapping
 from relay.klaviyo.answer import Answer
 from relay.web.ops import Ops
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, VIEWED, Browser, World, in_world
@@ -55,7 +55,8 @@ async def cart(world: World) -> dict[str, Any]:
             1.0,
             id="text beside a header that is no number",
         ),
-        pytest.param({"headers": {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, "body": {}}, 60.0, id="a date"),
+        pytest.param({"headers": {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}}, 1.0, id="a date gone by"),
+        pytest.param({"headers": {"Retry-After": "21 Oct 2026 07:28:00"}, "body": {}}, 60.0, id="a date of no zone"),
         pytest.param({"headers": {"Retry-After": "inf"}, "body": {}}, 60.0, id="not a finite number"),
         pytest.param({"headers": {"Retry-After": "-5"}}, 0.0, id="below zero"),
         pytest.param({"body": "slow down"}, 60.0, id="not a document of Klaviyo's"),
@@ -79,6 +80,31 @@ async def test_too_many_requests_costs_no_attempt_and_waits_as_told(
     await world.settle(0.5)
     assert world.emails(CART) == [ANN]
     assert (await cart(world))["attempts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "detail", "seconds"),
+    [
+        pytest.param({"Retry-After": "2.5"}, "", 2.5, id="seconds"),
+        pytest.param(
+            {"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT", "Date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            "",
+            30.0,
+            id="date",
+        ),
+        pytest.param(
+            {"Retry-After": "Wed, 21 Oct 2026 07:28:30 -0000", "Date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            "available in 4 seconds",
+            4.0,
+            id="a date whose zone is unknown",
+        ),
+        pytest.param({"Retry-After": "nan"}, "", None, id="not a number"),
+        pytest.param({}, "Expected available in 31 seconds.", 31.0, id="in words"),
+        pytest.param({}, "Come back later.", None, id="not told"),
+    ],
+)
+def test_how_long_klaviyo_asks_to_wait(headers: dict[str, str], detail: str, seconds: float | None) -> None:
+    assert client._retry_after(httpx.Response(429, headers=headers), detail) == seconds
 
 
 @in_world(**NO_HOLD)
@@ -430,7 +456,6 @@ async def test_a_sender_that_is_stopped_in_the_middle_gives_back_what_it_holds(w
         sending = asyncio.create_task(world.sender.deliver_next())
         await hangs.wait()
         await answered.wait()
-        await asyncio.sleep(0)  # the answer reaches the sender
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

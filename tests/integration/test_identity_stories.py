@@ -672,6 +672,18 @@ async def test_a_cart_filled_after_the_order_starts_a_flow(world: World) -> None
 
 
 @in_world()
+async def test_an_order_reported_late_ends_no_later_story(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=ANN)
+    await shopper.add_to_cart()
+    await world.process()
+    order = {"type": "track", "event": "Order Completed", "properties": ORDER | {"email": ANN}}
+    await world.server(order | {"ago": HOUR})
+    await world.pass_hold()
+    assert [cart.backfill for cart in world.received(CART)] == [False]
+
+
+@in_world()
 async def test_another_persons_order_ends_no_story(world: World) -> None:
     ann = world.browser()
     await ann.identify(email=ANN)
@@ -809,3 +821,23 @@ async def test_a_server_may_have_any_user_agent(world: World) -> None:
     )
     await world.pass_hold()
     assert world.emails(ORDERED) == [ANN]
+
+
+@in_world()
+async def test_an_alias_of_the_shops_server_finds_the_anonymous_visitors_cart(world: World) -> None:
+    cart = {"type": "track", "event": "Product Added", "anonymousId": "a-1", "properties": {"product_id": "1"}}
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}}, cart)
+    await world.pass_hold()
+    assert world.emails(CART) == []
+    await world.server({"type": "alias", "previousId": "a-1", "userId": "7"})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_an_alias_from_a_browser_ties_nothing(world: World) -> None:
+    cart = {"type": "track", "event": "Product Added", "anonymousId": "a-1", "properties": {"product_id": "1"}}
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}}, cart)
+    await world.browser().post({"type": "alias", "previousId": "a-1", "userId": "7"})
+    await world.pass_hold()
+    assert world.emails(CART) == []

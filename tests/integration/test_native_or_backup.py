@@ -14,6 +14,7 @@ UNKNOWN: dict[str, Any] = {}
 ABSENT = klaviyo_script(present=False, identified=False)
 STRANGER = klaviyo_script(present=True, identified=False)
 KNOWN = klaviyo_script(present=True, identified=True)
+BLOCKED = klaviyo_script(present=False, identified=True)  # its cookie is still there, its script is not
 
 NATIVE = ("suppressed", "native")
 WAITS = ("waiting", "no_identity")
@@ -32,6 +33,8 @@ WAITS = ("waiting", "no_identity")
         pytest.param("backup", STRANGER, False, WAITS, None, id="backup-stranger-unresolved"),
         pytest.param("backup", KNOWN, True, NATIVE, None, id="backup-known-resolved"),
         pytest.param("backup", KNOWN, False, NATIVE, None, id="backup-known-unresolved"),
+        pytest.param("backup", BLOCKED, True, ("delivered", "klaviyo_absent"), "live", id="backup-blocked-resolved"),
+        pytest.param("backup", BLOCKED, False, WAITS, None, id="backup-blocked-unresolved"),
         pytest.param("all", UNKNOWN, True, ("delivered", "forward_all"), "live", id="all-untold-resolved"),
         pytest.param("all", UNKNOWN, False, WAITS, None, id="all-untold-unresolved"),
         pytest.param("all", STRANGER, True, ("delivered", "forward_all"), "live", id="all-stranger-resolved"),

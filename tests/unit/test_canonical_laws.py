@@ -69,11 +69,11 @@ def leaves(value: Any) -> set[str]:
         text = text.rpartition("/")[2] or text if text.startswith("gid://") else text
         text = text.removeprefix("https:").partition("?key=")[0]
         try:
-            return {repr(float(text.replace(",", "")))}
+            return {repr(float(text.replace(",", "")) + 0.0)}  # minus zero is zero
         except ValueError:
             return {text.casefold()} - {""}
     try:
-        return {repr(float(value))}
+        return {repr(float(value) + 0.0)}
     except OverflowError:
         return {repr(value)}
 

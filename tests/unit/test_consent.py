@@ -6,7 +6,7 @@ import pytest
 
 from relay.config import Consent
 from relay.model import Trust
-from relay.pipeline.consent import EVERYTHING, NOTHING, OWN_RECORDS, Permission, is_denied, permission
+from relay.pipeline.consent import EVERYTHING, NOTHING, OWN_RECORDS, Permission, bare, is_denied, permission
 
 AUTO, REQUIRED, ASSUMED = Consent.AUTO, Consent.REQUIRED, Consent.ASSUMED
 BROWSER, SERVER, KLAVIYO = Trust.BROWSER, Trust.SERVER, Trust.KLAVIYO
@@ -51,16 +51,41 @@ def test_only_the_explicit_true_is_a_yes(value: object) -> None:
     assert permission({"consent": {"marketing": value}}, BROWSER, REQUIRED, gpc=False) == NOTHING
 
 
-@pytest.mark.parametrize("value", ["false", 0, "", "denied", None], ids=repr)
-def test_only_the_explicit_false_is_a_no(value: object) -> None:
-    assert permission({"consent": {"marketing": value}}, BROWSER, ASSUMED, gpc=False) == EVERYTHING
-    assert not is_denied({"consent": {"marketing": value}})
+@pytest.mark.parametrize("trust", [BROWSER, SERVER])
+@pytest.mark.parametrize("value", ["false", 0, "", "denied", "granted", [True], {}], ids=repr)
+def test_what_cannot_be_read_as_a_yes_allows_nothing_and_is_no_withdrawal(value: object, trust: Trust) -> None:
+    for context in ({"consent": {"marketing": value}}, {"consent": {"categoryPreferences": {"marketing": value}}}):
+        assert permission(context, trust, ASSUMED, gpc=False) == NOTHING
+        assert not is_denied(context), "only a plain false unties"
 
 
-@pytest.mark.parametrize("consent", ["yes", 1, [], True, [{"marketing": True}]], ids=repr)
-def test_a_consent_field_of_another_shape_is_no_signal(consent: object) -> None:
+@pytest.mark.parametrize("consent", ["yes", 1, True, False, [{"marketing": True}]], ids=repr)
+def test_a_consent_of_another_shape_allows_nothing(consent: object) -> None:
+    assert permission({"consent": consent}, BROWSER, ASSUMED, gpc=False) == NOTHING
+
+
+@pytest.mark.parametrize("consent", [None, {}, [], {"marketing": None}, {"source": None}], ids=repr)
+def test_an_empty_consent_is_no_signal(consent: object) -> None:
     assert permission({"consent": consent}, BROWSER, REQUIRED, gpc=False) == NOTHING
-    assert permission({"consent": consent}, BROWSER, ASSUMED, gpc=False) == EVERYTHING
+    assert permission({"consent": consent}, BROWSER, AUTO, gpc=False) == EVERYTHING
+
+
+def test_segments_category_preferences_are_read() -> None:
+    def preferences(value: object) -> dict[str, Any]:
+        return {"consent": {"categoryPreferences": {"marketing": value}}}
+
+    assert permission(preferences(True), BROWSER, REQUIRED, gpc=False) == EVERYTHING
+    assert permission(preferences(False), BROWSER, ASSUMED, gpc=False) == NOTHING
+    assert is_denied(preferences(False))
+
+
+@pytest.mark.parametrize("policy", list(Consent))
+@pytest.mark.parametrize("consent", [NO, ASKED, {"marketing": "denied"}, "no"], ids=repr)
+def test_what_is_kept_of_a_refused_message_is_refused_again(consent: object, policy: Consent) -> None:
+    kept = bare({"consent": consent, "page": {"url": "https://shop.com"}})
+    assert permission(kept, BROWSER, policy, gpc=False) == NOTHING
+    assert is_denied(kept) is is_denied({"consent": consent})
+    assert set(kept) == {"consent"}
 
 
 @pytest.mark.parametrize("trust", [BROWSER, SERVER])

@@ -19,7 +19,7 @@ from relay.identity.identifiers import (
     normal_exchange_id,
     normal_phone,
 )
-from relay.model import Commerce, Kind, Message, Trust
+from relay.model import Address, Commerce, Kind, Message, Order, Trust
 
 KX = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0_-x.DEMO42"
 
@@ -130,6 +130,25 @@ def test_a_number_is_read_with_the_country_it_comes_from(
     traits: dict[str, Any], country: str | None, number: str | None
 ) -> None:
     assert found(read(traits=traits, country=country)).get("phone") == number
+
+
+@pytest.mark.parametrize(
+    ("order", "number"),
+    [
+        pytest.param(Order(billing_address=Address(country_code="DE")), "+4930901820", id="billing country"),
+        pytest.param(Order(shipping_address=Address(country="de")), "+4930901820", id="shipping country"),
+        pytest.param(
+            Order(billing_address=Address(country_code="DE"), shipping_address=Address(country_code="FR")),
+            "+4930901820",
+            id="the payer's before the parcel's",
+        ),
+        pytest.param(Order(billing_address=Address(country="Germany")), None, id="a country in words"),
+        pytest.param(Order(order_id="1"), None, id="no address"),
+    ],
+)
+def test_a_number_in_an_order_is_read_with_the_orders_country(order: Order, number: str | None) -> None:
+    commerce = Commerce(kind=Kind.ORDER_COMPLETED, name="Order Completed", phone="030 901820", order=order)
+    assert found(read(Trust.SERVER, type="track", commerce=commerce)).get("phone") == number
 
 
 # The shop's own IDs
@@ -341,3 +360,13 @@ def test_a_normal_form_is_its_own_normal_form(raw: str) -> None:
     for normal in (normal_email, normal_customer_id, normal_exchange_id):
         if (value := normal(raw)) is not None:
             assert normal(value) == value
+
+
+def test_exchange_id_in_the_pages_url_is_found_where_no_tag_has_read_it() -> None:
+    def of(url: str) -> str | None:
+        return read(type="page", context={"page": {"url": url}}).exchange_id
+
+    assert of(f"https://shop.com/?utm_source=klaviyo&_kx={KX}#top") == KX
+    assert of(f"https://shop.com/?_kx={quote(KX)}") == KX
+    for url in ("https://shop.com/?_kx=", "https://shop.com/?_kx=x", f"http://[/?_kx={KX}", f"/_kx={KX}"):
+        assert of(url) is None

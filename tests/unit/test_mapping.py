@@ -253,12 +253,14 @@ def test_added_to_cart() -> None:
     assert body(ADDED)["value"] == 31.0
 
 
-def test_added_to_cart_without_a_cart_lists_the_added_product_and_claims_no_cart_value() -> None:
+def test_added_to_cart_without_a_cart_takes_what_was_added_for_it() -> None:
     alone = Commerce(kind=Kind.PRODUCT_ADDED, name="", product=LAMP, value=25.0, currency="EUR")
     found = properties(alone)
     assert (found["Items"], found["ItemNames"]) == ([LAMP_ITEM], ["Lamp"])
-    assert found.keys().isdisjoint(CART_LINKS)
-    assert body(alone)["value"] == 25.0
+    assert found["CartValue"] == body(alone)["value"] == 25.0
+    assert "CheckoutURL" not in found
+    there = properties(alone, page_url="https://shop.example/products/lamp?utm_source=x")
+    assert there["CheckoutURL"] == "https://shop.example/products/lamp"
 
 
 def test_added_to_cart_takes_the_categories_of_the_cart_when_the_product_has_none() -> None:
@@ -479,7 +481,7 @@ def test_the_same_product_becomes_the_same_event_from_every_source(name: str, se
     assert properties(commerce) == {
         "ProductName": "Lamp", "ProductID": "p1", "SKU": "S", "Price": 12.5, "Quantity": 2,
         "AddedItemProductName": "Lamp", "AddedItemProductID": "p1", "AddedItemSKU": "S", "AddedItemPrice": 12.5,
-        "AddedItemQuantity": 2, "ItemNames": ["Lamp"],
+        "AddedItemQuantity": 2, "ItemNames": ["Lamp"], "CartValue": 25.0,
         "Items": [
             {"ProductID": "p1", "SKU": "S", "ProductName": "Lamp", "Quantity": 2, "ItemPrice": 12.5, "RowTotal": 25.0},
         ],
@@ -488,3 +490,9 @@ def test_the_same_product_becomes_the_same_event_from_every_source(name: str, se
 
 def test_a_body_is_json() -> None:
     assert json.loads(json.dumps(body(PLACED), allow_nan=False)) == body(PLACED)
+
+
+def test_a_name_that_has_the_suffix_gets_no_second_one() -> None:
+    again = other("Added to Cart - Backup Flow")
+    assert body(again)["metric"]["data"]["attributes"]["name"] == "Added to Cart - Backup Flow"
+    assert body(again, suffix="")["metric"]["data"]["attributes"]["name"] == "Added to Cart - Backup Flow"

@@ -42,6 +42,9 @@ def link(person: str, evidence: Evidence, ago: float = 0.0, *, sendable: bool = 
             id="two persons, session over",
         ),
         pytest.param(
+            [link("A", FORM, 60), link("B", ORDER, 60)], None, Reason.SHARED_DEVICE, id="two persons at the same moment"
+        ),
+        pytest.param(
             [link("A", FORM, 10), link("B", FORM, -60)], None, Reason.SHARED_DEVICE, id="two persons, before the sign"
         ),
         pytest.param(
