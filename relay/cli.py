@@ -16,7 +16,7 @@ from relay import forget as forget_
 from relay.app import Relay, open_store
 from relay.app import work as work_
 from relay.clock import SystemClock
-from relay.config import Settings, Site
+from relay.config import Settings, Site, unknown_keys
 from relay.errors import BackflowError, SettingsError
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
@@ -128,7 +128,9 @@ def migrate() -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    relay_url: Annotated[str | None, typer.Option(help="Where browsers reach the relay: https://r.shop.com")] = None,
+) -> None:
     """Check settings, database, the Klaviyo key and what browsers will do with the cookie."""
     settings = _settings()
     failed = False
@@ -136,7 +138,7 @@ def doctor() -> None:
     async def examine() -> list[doctor_.Check]:
         store = open_store(settings)
         try:
-            return await doctor_.examine(settings, store)
+            return await doctor_.examine(settings, store, relay_url)
         finally:
             await store.close()
 
@@ -201,6 +203,8 @@ def main() -> None:
 
 
 def _settings() -> Settings:
+    for key in unknown_keys():
+        err.print(f"[yellow]relay:[/yellow] {key} is not a setting; is it spelled right?")
     try:
         return Settings.read()
     except SettingsError as error:

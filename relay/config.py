@@ -85,9 +85,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Settings from ``environment`` (default: ``.env`` overlaid by the process environment)."""
-        if environment is None:
-            environment = {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
-        return _Reader(environment).settings()
+        return _Reader(_environment() if environment is None else environment).settings()
+
+
+def unknown_keys(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Keys in ``environment`` that look like settings and are none: typing errors, most likely."""
+    names = _environment() if environment is None else environment
+    known = {f"RELAY_{name}" for name in (*_SITE_KEYS, *_RELAY_KEYS)}
+    return sorted(name for name in names if name.startswith("RELAY_") and name not in known)
+
+
+def _environment() -> dict[str, str]:
+    return {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -97,6 +106,9 @@ _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY",
+)  # fmt: skip
+_RELAY_KEYS = (
+    "SECRET_KEYS", "DATABASE_URL", "CONSOLE_PASSWORD", "HOST", "PORT", "TRUSTED_PROXIES", "PATH_PREFIX", "CONFIG",
 )  # fmt: skip
 #: Characters below which a signing key can be searched; ``relay doctor`` warns.
 SHORT_SECRET = 16

@@ -23,12 +23,13 @@ class Check(Struct, frozen=True):
     text: str
 
 
-async def examine(settings: Settings, store: SqliteStore) -> list[Check]:
-    """Every finding, in the order of an event's path."""
-    return [check async for check in _examine(settings, store)]
+async def examine(settings: Settings, store: SqliteStore, relay_url: str | None = None) -> list[Check]:
+    """Every finding, in the order of an event's path. ``relay_url`` is where browsers reach the relay."""
+    relay_host = urlsplit(relay_url).hostname if relay_url else None
+    return [check async for check in _examine(settings, store, relay_host)]
 
 
-async def _examine(settings: Settings, store: SqliteStore) -> AsyncIterator[Check]:
+async def _examine(settings: Settings, store: SqliteStore, relay_host: str | None) -> AsyncIterator[Check]:
     try:
         await store.check()
         yield Check("Database", "ok", f"{store.path} and its journal can be written")
@@ -43,7 +44,7 @@ async def _examine(settings: Settings, store: SqliteStore) -> AsyncIterator[Chec
             yield check
         yield await _klaviyo(site)
         for origin in sorted(site.allowed_origins):
-            yield await asyncio.to_thread(_cookie_life, origin, settings)
+            yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
 
 
 def _site_settings(site: Site) -> list[Check]:
@@ -81,24 +82,40 @@ async def _klaviyo(site: Site) -> Check:
     return Check(subject, "ok", "the API key is accepted and may read profiles")
 
 
-def _cookie_life(origin: str, settings: Settings) -> Check:
-    """What Safari does with the cookie of a relay on this machine's public name.
+def _cookie_life(origin: str, settings: Settings, relay_host: str | None) -> Check:
+    """What Safari does with the cookie of a relay that browsers reach at ``relay_host``.
 
-    WebKit compares the relay's address with the page's: the same /16 (IPv4) or /64 (IPv6) keeps the cookie as asked,
-    anything else is cut to 7 days (WebKit, NetworkTaskCocoa.mm).
+    WebKit (NetworkTaskCocoa.mm) keeps it as asked when the relay answers under the page's own host. Otherwise it cuts
+    it to 7 days when the relay's name leads by CNAME to somebody else's domain, or its address is in another network.
     """
     host = urlsplit(origin).hostname or ""
     subject = f"Safari and {host}"
-    if settings.path_prefix:
-        return Check(subject, "ok", f"the relay is a path of the shop ({settings.path_prefix}): 400 days")
+    if settings.path_prefix or relay_host == host:
+        return Check(subject, "ok", "the relay is a path of the shop: the cookie lives 400 days")
+    if relay_host is None:
+        return Check(
+            subject,
+            "warning",
+            "run `relay doctor --relay-url https://r.shop.com` to learn how long it keeps the cookie",
+        )
     try:
-        shop = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, 443)}
-        own = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(settings.host, settings.port)}
+        shop, _ = _addresses(host)
+        own, name = _addresses(relay_host)
     except OSError:
-        return Check(subject, "warning", "its address could not be resolved from here")
+        return Check(subject, "warning", f"{host} or {relay_host} could not be resolved from here")
+    domain = host.removeprefix("www.")
+    if name and name != relay_host and not f".{name}".endswith(f".{domain}"):
+        return Check(subject, "warning", f"{relay_host} leads to {name}: 7 days, renewed at each visit")
     if any(same_network(a, b) for a in shop for b in own):
-        return Check(subject, "ok", "the relay is in the shop's network: 400 days")
-    return Check(subject, "warning", "the relay is in another network: 7 days, renewed at each visit")
+        return Check(subject, "ok", f"{relay_host} is in the shop's network: the cookie lives 400 days")
+    return Check(subject, "warning", f"{relay_host} is in another network: 7 days, renewed at each visit")
+
+
+def _addresses(host: str) -> tuple[set["Address"], str]:
+    """The addresses of ``host`` and the name at the end of its CNAME chain."""
+    found = socket.getaddrinfo(host, 443, flags=socket.AI_CANONNAME)
+    names = [info[3].rstrip(".").lower() for info in found if info[3]]
+    return {ipaddress.ip_address(info[4][0]) for info in found}, names[0] if names else ""
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

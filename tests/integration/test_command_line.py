@@ -221,27 +221,33 @@ async def test_doctor_warns_of_cookies_that_are_not_secure(world: World) -> None
 
 
 @pytest.mark.parametrize(
-    ("shop", "relay", "prefix", "state", "words"),
+    ("shop", "relay", "name", "prefix", "state", "words"),
     [
-        pytest.param("203.0.113.9", "203.0.7.7", "", "ok", "400 days", id="same /16"),
-        pytest.param("203.0.113.9", "203.1.113.9", "", "warning", "7 days", id="another /16"),
-        pytest.param("2001:db8:1:2::9", "2001:db8:1:2:ffff::1", "", "ok", "400 days", id="same /64"),
-        pytest.param("2001:db8:1:2::9", "2001:db8:1:3::9", "", "warning", "7 days", id="another /64"),
-        pytest.param("203.0.113.9", "2001:db8::1", "", "warning", "7 days", id="two families"),
-        pytest.param("203.0.113.9", "198.51.100.1", "/_r", "ok", "path of the shop", id="path of the shop"),
+        pytest.param("203.0.113.9", "203.0.7.7", "", "", "ok", "400 days", id="same /16"),
+        pytest.param("203.0.113.9", "203.1.113.9", "", "", "warning", "7 days", id="another /16"),
+        pytest.param("2001:db8:1:2::9", "2001:db8:1:2:ffff::1", "", "", "ok", "400 days", id="same /64"),
+        pytest.param("2001:db8:1:2::9", "2001:db8:1:3::9", "", "", "warning", "7 days", id="another /64"),
+        pytest.param("203.0.113.9", "2001:db8::1", "", "", "warning", "7 days", id="two families"),
+        pytest.param("203.0.113.9", "203.0.7.7", "x.vendor.net", "", "warning", "x.vendor.net: 7", id="foreign CNAME"),
+        pytest.param("203.0.113.9", "203.0.7.7", "x.shop.example.com", "", "ok", "400 days", id="own CNAME"),
+        pytest.param("203.0.113.9", "198.51.100.1", "", "/_r", "ok", "path of the shop", id="path of the shop"),
     ],
 )
 def test_doctor_tells_what_safari_does_with_the_cookie(
-    monkeypatch: pytest.MonkeyPatch, shop: str, relay: str, prefix: str, state: str, words: str
+    monkeypatch: pytest.MonkeyPatch, shop: str, relay: str, name: str, prefix: str, state: str, words: str
 ) -> None:
-    def getaddrinfo(host: str, port: int) -> list[Any]:
-        return [(0, 0, 0, "", (shop if host == "shop.example.com" else relay, port))]
+    def getaddrinfo(host: str, port: int, flags: int) -> list[Any]:
+        if host == "shop.example.com":
+            return [(0, 0, 0, "", (shop, port))]
+        return [(0, 0, 0, name, (relay, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     site = Site(site_id="shop", write_key=WRITE_KEY)
-    settings = Settings(secret_keys=(Secret(SIGNING_KEY),), sites=(site,), host="relay.example.com", path_prefix=prefix)
-    check = doctor._cookie_life(ORIGIN, settings)
+    settings = Settings(secret_keys=(Secret(SIGNING_KEY),), sites=(site,), path_prefix=prefix)
+    check = doctor._cookie_life(ORIGIN, settings, "relay.example.com")
     assert (check.state, words in check.text) == (state, True)
+    asked = doctor._cookie_life(ORIGIN, settings, None)
+    assert prefix or "--relay-url" in asked.text
 
 
 # Replay

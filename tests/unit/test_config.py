@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Consent, Forward, Secret, Settings
+from relay.config import Consent, Forward, Secret, Settings, unknown_keys
 from relay.errors import SettingsError
 
 LEAST = {"RELAY_SECRET_KEYS": "0123456789abcdef", "RELAY_WRITE_KEY": "public"}
@@ -277,3 +277,8 @@ def test_dot_env_errors_name_the_key_too(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as stopped:
         Settings.read()
     assert stopped.value.key == "RELAY_PORT"
+
+
+def test_keys_that_are_no_settings_are_found() -> None:
+    environment = {"RELAY_HOLD_SECOND": "5", "RELAY_PORT": "1", "RELAY_CONFIG": "x", "PATH": "", "RELAY_WRITE_KEY": "k"}
+    assert unknown_keys(environment) == ["RELAY_HOLD_SECOND"]
