@@ -18,7 +18,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Struct
 
-from relay.model import Commerce, Message, Trust
+from relay.model import Commerce, Kind, Message, Trust
 
 
 class IdentifierKind(StrEnum):
@@ -48,6 +48,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     exchange_id: str | None = None  #: a ``_kx``: proves the recipient of a link, so it never joins the others
     traits: dict[str, Any] = {}
     refused: tuple[str, ...] = ()
+    is_author: bool = True  #: the identifiers are those of whoever made the call
 
     @property
     def everything(self) -> tuple[Identifier, ...]:
@@ -112,7 +113,8 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
 
     # The traits of a group describe the group: the address of a company is nobody's own.
     is_own = message.type != "group"
-    if is_own and (email := _first(message.traits, "email") or commerce.email) is not None:
+    spoken_email, spoken_phone, is_author = _spoken(message, commerce, trust)
+    if is_own and (email := _first(message.traits, "email") or spoken_email) is not None:
         take(IdentifierKind.EMAIL, email, normal_email(email))
     if message.user_id is not None:
         # A user ID that is an e-mail address is used as one: many shops identify by address.
@@ -120,7 +122,7 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
             found.setdefault(IdentifierKind.EMAIL, address)
         else:
             take(IdentifierKind.CUSTOMER_ID, message.user_id, normal_customer_id(message.user_id))
-    phone = _first(message.traits, "phone", "phoneNumber", "phone_number") or commerce.phone
+    phone = _first(message.traits, "phone", "phoneNumber", "phone_number") or spoken_phone
     if is_own and phone is not None:
         take(
             IdentifierKind.PHONE,
@@ -136,7 +138,24 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         exchange_id=None if trust is Trust.KLAVIYO else _exchange_id(message.context),
         traits=_traits(message, trust),
         refused=tuple(refused),
+        is_author=is_author,
     )
+
+
+def _spoken(message: Message, commerce: Commerce, trust: Trust) -> tuple[str | None, str | None, bool]:
+    """The address and phone among an event's properties, and whether they are its author's.
+
+    Those of a checkout or an order are. In an event of the shop's own making they may be anybody's ("Friend Invited"):
+    a browser's are not heard; a server's name whom the event is for where it names nobody else, and tie no visitor.
+    """
+    if message.type != "track" or commerce.kind is not Kind.OTHER:
+        return commerce.email, commerce.phone, True
+    traits = message.context.get("traits") if trust is Trust.SERVER else None
+    if isinstance(traits, dict) and (email := _first(traits, "email")):
+        return email, _first(traits, "phone"), True
+    if trust is Trust.SERVER and message.user_id is None:
+        return commerce.email, commerce.phone, False
+    return None, None, True
 
 
 def _traits(message: Message, trust: Trust) -> dict[str, Any]:

@@ -43,6 +43,10 @@ def resolve(links: Sequence[Link], recognition: Recognition, at: float) -> Resol
     """The person behind an anonymous event of a visitor at time ``at``, by the visitor's live links."""
     if not links:
         return Resolution(reason=Reason.NO_IDENTITY)
+    newest = max(links, key=lambda link: (link.last_at, WORTH[link.evidence].strength))
+    if WORTH[newest.evidence].strength >= STRONG and not newest.sendable:
+        # Somebody has signed in here since by an ID alone: what follows is theirs, whoever was known before.
+        return Resolution(person_id=newest.person_id, reason=Reason.IDENTITY_PENDING)
     sendable = [link for link in links if link.sendable]
     strong = [link for link in sendable if WORTH[link.evidence].strength >= STRONG]
     candidates = strong or sendable or list(links)

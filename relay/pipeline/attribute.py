@@ -14,8 +14,8 @@ from relay.config import Site
 from relay.delivery.states import State
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Claims, Identifier, IdentifierKind
-from relay.identity.resolve import Link, Resolution, late, plan, proven, resolve
-from relay.model import DeliveryKind, Kind, Message, Reason, Trust
+from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, late, plan, proven, resolve
+from relay.model import ABANDONMENT_KINDS, DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline.decide import send
 from relay.store.base import Transaction
 from relay.store.rows import Draft, Unsent
@@ -51,13 +51,14 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     direct, changed = _apply_claims(tx, site, message, kind, claims, sender)
     if claims.exchange_id is not None and visitor_id is not None:
         _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
-    if direct is not None and direct.reason is None:
-        return Attribution(resolution=direct, changed_person_id=direct.person_id if changed else None)
+    if direct is not None:
+        # Also when there is no address yet: the call has named its person, and it is nobody else's.
+        is_known = changed and direct.reason is None
+        return Attribution(resolution=direct, changed_person_id=direct.person_id if is_known else None)
     if visitor_id is not None:
-        by_visitor = resolve(tx.graph.links(site.site_id, visitor_id), sender.recognition, message.occurred_at)
-        if direct is None or by_visitor.reason is None:
-            return Attribution(resolution=by_visitor)
-    return Attribution(resolution=direct or Resolution(reason=Reason.NO_IDENTITY))
+        links = tx.graph.links(site.site_id, visitor_id)
+        return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
+    return Attribution(resolution=Resolution(reason=Reason.NO_IDENTITY))
 
 
 def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> Sequence[Link]:
@@ -101,7 +102,7 @@ def _apply_claims(
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
     changed |= graph.remember_traits(site_id, person_id, claims.traits)
     evidence = _evidence(sender.trust, kind)
-    if sender.visitor_id is not None:
+    if sender.visitor_id is not None and claims.is_author:
         graph.tie(site_id, sender.visitor_id, person_id, evidence, at=at, message_id=message.message_id)
     if not graph.is_sendable(site_id, person_id):
         pending = proven(person_id, evidence, Recognition.DIRECT)
@@ -159,6 +160,7 @@ def _follow_link(
 def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
     """Late identity: let the person's waiting events go, on every one of their visitors."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
+    bought_at = last_order(tx, site, visitors, person_id)
     for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
         if sender.now - delivery.occurred_at > site.waiting_seconds:
             continue  # too late: it expires when the house is kept next
@@ -174,8 +176,21 @@ def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sen
             evidence=found.evidence,
             confidence=found.confidence,
             due_at=decision.due_at,
-            backfill=decision.backfill or delivery.backfill,
+            backfill=decision.backfill
+            or delivery.backfill
+            or is_over(delivery.commerce_kind, delivery.occurred_at, bought_at),
         )
+
+
+def is_over(kind: str, occurred_at: float, bought_at: float | None) -> bool:
+    """Whether an order has ended the story of this event: nobody has abandoned what was bought afterwards."""
+    return kind in ABANDONMENT_KINDS and bought_at is not None and occurred_at <= bought_at
+
+
+def last_order(tx: Transaction, site: Site, visitors: Sequence[str], person_id: str | None) -> float | None:
+    """When these visitors, or this person, last placed an order; None if they never did."""
+    persons = tx.graph.members(site.site_id, person_id) if person_id is not None else []
+    return tx.outbox.last_order_at(site.site_id, visitors=visitors, person_ids=persons)
 
 
 def _late_resolution(
@@ -183,7 +198,7 @@ def _late_resolution(
 ) -> Resolution | None:
     if delivery.visitor_id is not None:
         links = tx.graph.links(site.site_id, delivery.visitor_id)
-        if _is_of_one_who_left(tx, site, delivery, person_id, links):
+        if _is_of_another(tx, site, delivery, person_id, links, sign_at):
             return None
         mine = [link for link in links if link.person_id == person_id]
         if mine and late(links, person_id, delivery.occurred_at, sign_at):
@@ -197,12 +212,20 @@ def _late_resolution(
     return None
 
 
-def _is_of_one_who_left(tx: Transaction, site: Site, delivery: Unsent, person_id: str, links: Sequence[Link]) -> bool:
-    """Whether another person did this, who had signed in by an ID alone and out again: it waits for their address."""
+def _is_of_another(
+    tx: Transaction, site: Site, delivery: Unsent, person_id: str, links: Sequence[Link], sign_at: float
+) -> bool:
+    """Whether another person did this, who had signed in by an ID alone: then it waits for their address.
+
+    Whoever gives an address in the same browser, the same session and without signing out in between, is that person.
+    """
     if delivery.person_id is None:
         return False
     owner = tx.graph.canonical(site.site_id, delivery.person_id)
-    if owner == person_id or owner in {link.person_id for link in links}:
+    if owner == person_id:
+        return False
+    is_session = 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS
+    if is_session and owner in {link.person_id for link in links}:
         return False
     # Known by nothing but a link's _kx: that is the link's recipient, not somebody who had signed in.
     return any(i.kind is not IdentifierKind.KX for i in tx.graph.identifiers_of(site.site_id, owner))

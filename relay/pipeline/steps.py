@@ -185,6 +185,11 @@ def queue_deliveries(work: Work) -> End | None:
         occurred_at=message.occurred_at,
         now=work.now,
     )
+    if decision.state in (State.HELD, State.READY) and commerce.kind in ABANDONMENT_KINDS and not decision.backfill:
+        visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
+        bought_at = attribute.last_order(work.tx, work.site, visitors, work.resolution.person_id)
+        over = attribute.is_over(commerce.kind, message.occurred_at, bought_at)
+        decision = msgspec.structs.replace(decision, backfill=over)
     for action in mapping.actions(commerce):
         work.tx.outbox.add(
             _draft(

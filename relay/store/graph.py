@@ -201,7 +201,9 @@ class Graph:
             " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET"
             " first_at = CASE WHEN links.ended_at IS NULL THEN links.first_at ELSE excluded.first_at END,"
             " last_at = max(links.last_at, excluded.last_at), message_id = excluded.message_id,"
-            " ended_at = NULL, end_reason = NULL",
+            # A sign from before a sign-out that arrives after it does not undo it.
+            " ended_at = CASE WHEN links.ended_at > excluded.last_at THEN links.ended_at END,"
+            " end_reason = CASE WHEN links.ended_at > excluded.last_at THEN links.end_reason END",
             (site_id, visitor_id, person_id, evidence, at, at, message_id),
         )
 

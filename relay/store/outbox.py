@@ -79,6 +79,19 @@ class Outbox:
                 found[row[0]] = _unsent(row)
         return [found[key] for key in sorted(found)]
 
+    def last_order_at(self, site_id: str, *, visitors: Iterable[str], person_ids: Iterable[str]) -> float | None:
+        """When the latest order of these visitors or persons was placed."""
+        times = [
+            self._sql(
+                f"SELECT max(occurred_at) FROM deliveries WHERE site_id = ? AND {column} = ?"
+                " AND action = 'placed_order'",
+                (site_id, value),
+            ).fetchone()[0]
+            for column, values in (("visitor_id", visitors), ("person_id", person_ids))
+            for value in values
+        ]
+        return max((time for time in times if time is not None), default=None)
+
     def release(
         self,
         delivery: Unsent,

@@ -16,6 +16,7 @@ from tests.integration.world import (
     VIEWED,
     World,
     in_world,
+    iso,
     klaviyo_script,
 )
 
@@ -841,3 +842,83 @@ async def test_an_alias_from_a_browser_ties_nothing(world: World) -> None:
     await world.browser().post({"type": "alias", "previousId": "a-1", "userId": "7"})
     await world.pass_hold()
     assert world.emails(CART) == []
+
+
+@in_world()
+async def test_a_friend_named_in_an_event_of_the_shops_own_is_not_the_sender(world: World) -> None:
+    shopper = world.browser()
+    await shopper.track("Friend Invited", {"email": BOB})
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received() == []
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert set(world.emails()) == {ANN}
+
+
+@in_world()
+async def test_a_friend_named_by_a_server_gets_neither_the_user_nor_the_visitor(world: World) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    invited = {"type": "track", "event": "Friend Invited", "properties": {"email": BOB}}
+    cart = {"type": "track", "event": "Product Added", "properties": {"product_id": "1"}}
+    await world.server(
+        invited | {"userId": "7"},
+        invited | {"anonymousId": "a-1"},
+        cart | {"userId": "7"},
+        cart | {"anonymousId": "a-1"},
+    )
+    await world.pass_hold()
+    assert world.emails("Friend Invited - Backup Flow") == [ANN, BOB]
+    assert world.emails(CART) == [ANN], "the visitor who invited a friend is not the friend"
+
+
+@in_world()
+async def test_a_login_by_an_unknown_id_alone_is_not_the_person_known_before(world: World) -> None:
+    browser = world.browser()
+    await browser.identify(email=BOB)
+    await world.pass_hold()
+    await browser.identify("99")
+    await browser.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == []
+    await world.server({"type": "identify", "userId": "99", "traits": {"email": ANN}})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_login_from_before_the_logout_that_arrives_after_it_ties_nothing(world: World) -> None:
+    browser = world.browser()
+    await browser.identify(email=ANN)
+    world.clock.advance(MINUTE)
+    await browser.sign_out()
+    await browser.identify(email=ANN, ago=30.0)
+    world.clock.advance(MINUTE)
+    await browser.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == []
+
+
+@in_world()
+async def test_a_cart_whose_order_was_reported_before_its_person_is_found_starts_no_flow(world: World) -> None:
+    known = world.browser()
+    await known.identify(email=ANN)
+    await known.add_to_cart()
+    await known.track("Order Completed", {"order_id": "1042", "total": 12, "products": [{"product_id": "1"}]})
+    await world.pass_hold()
+    other = world.browser()
+    await other.post(
+        {
+            "type": "track",
+            "event": "Product Added",
+            "timestamp": iso(world.clock.now() - HOUR),
+            "properties": {"product_id": "1"},
+        }
+    )
+    await other.identify(email=ANN)
+    await world.pass_hold()
+    assert [event.backfill for event in world.received(CART)] == [True, True], "bought meanwhile, on another device"
+    world.clock.advance(MINUTE)
+    await other.add_to_cart()
+    await world.pass_hold()
+    assert [event.backfill for event in world.received(CART)] == [True, True, False], "a new cart is a new story"

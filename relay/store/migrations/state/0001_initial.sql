@@ -125,6 +125,8 @@ CREATE INDEX deliveries_unsent_by_visitor ON deliveries (site_id, visitor_id, st
     WHERE state IN ('waiting', 'held', 'ready');
 CREATE INDEX deliveries_unsent_by_person ON deliveries (site_id, person_id, state)
     WHERE state IN ('waiting', 'held', 'ready');
+CREATE INDEX orders_by_visitor ON deliveries (site_id, visitor_id, occurred_at) WHERE action = 'placed_order';
+CREATE INDEX orders_by_person ON deliveries (site_id, person_id, occurred_at) WHERE action = 'placed_order';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 
 -- Whether Klaviyo takes our key. One row a site and endpoint group ('events', 'profiles:read', ...).
