@@ -5,3 +5,9 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", type=int, default=6, help="how often the crash test kills the relay (long form: 200)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright keeps an event loop running, beside which ``asyncio.run`` refuses to work."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
