@@ -35,6 +35,8 @@ BATCH = 32
 LEASE_SECONDS = 120.0
 #: Longest sleep while nothing is due; new work rings.
 IDLE_SECONDS = 5.0
+#: How long to wait between two questions during an outage of Klaviyo's.
+OUTAGE_SECONDS = 2.0
 #: How long to wait when the database cannot be written.
 RETRY_SECONDS = 1.0
 
@@ -67,7 +69,7 @@ class Sender:
         self._journal_rings = journal_rings
         self._pace = Pace()
         self._owner = uuid.uuid4().hex
-        self._stopping = False
+        self._stop = asyncio.Event()
         #: Cleared by a call without an answer or with a 5xx: then one delivery at a time asks how things are.
         self._healthy = True
 
@@ -85,20 +87,23 @@ class Sender:
 
     async def run(self) -> None:
         """Deliver until ``stop``. A database that cannot be written is tried again."""
-        while not self._stopping:
+        while not self._stop.is_set():
             self._outbox_rings.clear()
             try:
                 sent = await self.deliver_next()
                 pause = 0.0 if sent else await self._until_next()
+                if sent and not self._healthy:
+                    # An outage: one delivery asks every so often, instead of each of them spending an attempt.
+                    await self._clock.wait(self._stop, OUTAGE_SECONDS)
             except StoreError as error:
                 log.error("delivery waits for the database", extra={"problem": type(error).__name__})
                 pause = RETRY_SECONDS
-            if pause > 0 and not self._stopping:
+            if pause > 0 and not self._stop.is_set():
                 await self._clock.wait(self._outbox_rings, pause)
 
     def stop(self) -> None:
         """Finish the batch at hand, then end ``run``."""
-        self._stopping = True
+        self._stop.set()
         self._outbox_rings.set()
 
     async def deliver_next(self) -> int:

@@ -568,6 +568,31 @@ async def test_the_running_sender_waits_out_a_database_that_cannot_be_written(wo
     await running
 
 
+@in_world(**NO_HOLD)
+async def test_an_outage_is_asked_about_every_so_often_and_costs_the_waiting_no_attempt(world: World) -> None:
+    shopper = await known(world)
+    for _ in range(40):
+        await shopper.add_to_cart()
+    await world.process()
+    await world.sandbox.script(EVENTS, status=500, times=33)
+    running = asyncio.create_task(world.sender.run())
+    await world.clock.slept.wait()
+    assert world.sandbox.calls(EVENTS) == [500] * worker.BATCH, "the batch at hand, and nothing more in the same moment"
+
+    world.clock.slept.clear()
+    world.clock.advance(worker.OUTAGE_SECONDS)
+    await world.clock.slept.wait()
+    assert world.sandbox.calls(EVENTS) == [500] * (worker.BATCH + 1), "then one that asks"
+
+    while len(world.received(CART)) < 40:
+        world.clock.slept.clear()
+        world.clock.advance(worker.OUTAGE_SECONDS)
+        await world.clock.slept.wait()
+    world.sender.stop()
+    await running
+    assert len(world.sandbox.calls(EVENTS)) == 33 + 40
+
+
 # The books
 
 
