@@ -184,13 +184,13 @@ async def work(settings: Settings, stop: asyncio.Event, clock: Clock | None = No
 
 
 async def _refused(request: Request, error: RequestRefused) -> Response:
-    return _error(error.status, error.code, error.message)
+    return _answer(error)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail.lower().replace(" ", "_"), error.detail, error.headers)
+    refused = RequestRefused(error.status_code, error.detail.lower().replace(" ", "_"), error.detail)
+    return _answer(refused, error.headers)
 
 
-def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    error = {"code": code, "message": message, "request_id": uuid.uuid4().hex}
-    return JSONResponse({"error": error}, status, headers)
+def _answer(refused: RequestRefused, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse(refused.document(uuid.uuid4().hex), refused.status, headers)

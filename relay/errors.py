@@ -35,6 +35,10 @@ class RequestRefused(BackflowError):
         self.message = message
         self.retry_after = retry_after
 
+    def document(self, request_id: str) -> dict[str, dict[str, str]]:
+        """The body of every error the relay answers."""
+        return {"error": {"code": self.code, "message": self.message, "request_id": request_id}}
+
 
 class StoreError(BackflowError):
     """The database did not do what was asked."""

@@ -8,7 +8,6 @@ from functools import partial
 from msgspec import Struct
 
 from relay.config import Site
-from relay.delivery.states import State
 from relay.identity.identifiers import Identifier, IdentifierKind, normal_email
 from relay.model import DeliveryKind, Reason
 from relay.pipeline.attribute import forgetting_hash
@@ -64,17 +63,14 @@ def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) ->
     hashes = [forgetting_hash(secret, each) for each in erased]
     tx.graph.forget(site_id, owner.person_id if owner else "", hashes, at=now)
     tx.outbox.add(
-        Draft(
+        Draft.errand(
+            DeliveryKind.DELETION,
             site_id=site_id,
-            kind=DeliveryKind.DELETION,
             unique_id=f"backflow:deletion:{uuid.uuid4().hex}",
-            state=State.READY,
             reason=Reason.FORGOTTEN,
-            cause=Reason.FORGOTTEN,
-            occurred_at=now,
-            created_at=now,
-            due_at=now,
             payload=email,
+            occurred_at=now,
+            now=now,
         )
     )
     return marks

@@ -31,10 +31,10 @@ class Sender(Struct, frozen=True, kw_only=True):
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
-    """The outcome: the resolution, and the person whose profile has something new to tell."""
+    """The outcome: the resolution, and whether there is something new to tell of its person's profile."""
 
     resolution: Resolution
-    changed_person_id: str | None = None
+    has_news: bool = False
 
 
 def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
@@ -53,8 +53,7 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
     if direct is not None:
         # Also when there is no address yet: the call has named its person, and it is nobody else's.
-        is_known = changed and direct.reason is None
-        return Attribution(resolution=direct, changed_person_id=direct.person_id if is_known else None)
+        return Attribution(resolution=direct, has_news=changed and direct.reason is None)
     if visitor_id is not None:
         links = tx.graph.links(site.site_id, visitor_id)
         return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
@@ -139,17 +138,14 @@ def _follow_link(
         graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
         digest = hashlib.sha256(exchange_id.encode()).hexdigest()
         tx.outbox.add(
-            Draft(
+            Draft.errand(
+                DeliveryKind.LOOKUP,
                 site_id=site_id,
-                kind=DeliveryKind.LOOKUP,
                 unique_id=f"backflow:lookup:{digest}",
-                state=State.READY,
                 reason=Reason.IDENTITY_PENDING,
-                cause=Reason.IDENTITY_PENDING,
-                occurred_at=at,
-                created_at=sender.now,
-                due_at=sender.now,
                 payload=exchange_id,
+                occurred_at=at,
+                now=sender.now,
             )
         )
     graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)

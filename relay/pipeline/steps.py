@@ -56,7 +56,7 @@ class Work(Struct, kw_only=True):
     claims: identifiers.Claims = identifiers.Claims()
     event_id: int | None = None
     resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)
-    changed_person_id: str | None = None
+    has_news: bool = False
 
 
 def refuse_bots(work: Work) -> End | None:
@@ -154,7 +154,7 @@ def resolve(work: Work) -> End | None:
             now=work.now,
         ),
     )
-    work.resolution, work.changed_person_id = found.resolution, found.changed_person_id
+    work.resolution, work.has_news = found.resolution, found.has_news
     return None
 
 
@@ -205,7 +205,7 @@ def queue_deliveries(work: Work) -> End | None:
                 line=action.line,
             )
         )
-    if work.changed_person_id is not None and message.type == "identify" and decision.state is not State.WAITING:
+    if work.has_news and message.type == "identify" and decision.state is not State.WAITING:
         if work.site.forward is Forward.SHADOW:
             decision = msgspec.structs.replace(decision, state=State.SUPPRESSED, reason=Reason.SHADOW)
         work.tx.outbox.add(
@@ -214,7 +214,7 @@ def queue_deliveries(work: Work) -> End | None:
                 decision,
                 kind=DeliveryKind.PROFILE,
                 unique_id=f"backflow:profile:{message.message_id}",
-                person_id=work.changed_person_id,
+                person_id=work.resolution.person_id,
             )
         )
     return None

@@ -69,6 +69,32 @@ class Draft(Struct, frozen=True, kw_only=True):
     backfill: bool = False
     payload: str | None = None
 
+    @classmethod
+    def errand(
+        cls,
+        kind: DeliveryKind,
+        *,
+        site_id: str,
+        unique_id: str,
+        reason: Reason,
+        payload: str,
+        occurred_at: float,
+        now: float,
+    ) -> "Draft":
+        """Something to ask of Klaviyo that is no event and no profile: due at once."""
+        return cls(
+            site_id=site_id,
+            kind=kind,
+            unique_id=unique_id,
+            state=State.READY,
+            reason=reason,
+            cause=reason,
+            occurred_at=occurred_at,
+            created_at=now,
+            due_at=now,
+            payload=payload,
+        )
+
 
 class Unsent(Struct, frozen=True, kw_only=True):
     """A delivery that has not left yet, as late identity and native replays look at it."""

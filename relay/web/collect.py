@@ -6,6 +6,7 @@ graph; the visitor comes from the cookie or the mirror alone.
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -121,13 +122,12 @@ class Collect:
         gpc = headers.get(b"sec-gpc") == b"1"
         skew = parse.clock_skew(envelope.sent_at, now)
         common = parse.common_fields(envelope)
-        messages, named_drops, drops = [], [], dict[str, int]()
+        messages, named_drops = [], []
         may_know, is_server = False, caller.trust is Trust.SERVER
         for index, raw in enumerate(envelope.batch):
             read = parse.read_message(raw, call=call, received_at=now, skew=skew, common=common)
             if isinstance(read, parse.Drop):
                 named_drops.append((index, read))
-                drops[read.reason] = drops.get(read.reason, 0) + 1
                 continue
             received, context = read
             if permission(context, caller.trust, site.consent, gpc=gpc).keep:
@@ -156,7 +156,7 @@ class Collect:
             received_at=now,
             trust=caller.trust,
             messages=messages,
-            drops=drops,
+            drops=dict(Counter(drop.reason for _, drop in named_drops)),
             visitor_id=visitor.visitor_id,
             recognition=visitor.recognition,
             ip=client[0] if client and may_know else None,
@@ -202,11 +202,10 @@ def _failure(what: str, error: Exception, refused: RequestRefused) -> tuple[int,
 
 
 def _refusal(refused: RequestRefused, request_id: str | None = None) -> tuple[int, bytes, HeaderList]:
-    error = {"code": refused.code, "message": refused.message, "request_id": request_id or uuid.uuid4().hex}
     extra = [] if refused.retry_after is None else [(b"retry-after", str(refused.retry_after).encode())]
     if refused.status == 405:
         extra.append((b"allow", b"POST, OPTIONS"))
-    return refused.status, msgspec.json.encode({"error": error}), extra
+    return refused.status, msgspec.json.encode(refused.document(request_id or uuid.uuid4().hex)), extra
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: HeaderList) -> None:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from relay.demo.sandbox import STUB_SNIPPET
 from relay.demo.storefront import orders
 from relay.demo.storefront.cart import Cart
 from relay.demo.storefront.catalog import COLLECTIONS
@@ -30,6 +31,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals.update(
+    klaviyo_stub=STUB_SNIPPET,
     shop_name=NAME,
     collections=COLLECTIONS,
     currencies=CURRENCIES,
