@@ -39,6 +39,14 @@ class Consent(StrEnum):
     ASSUMED = "assumed"  #: goes on unless consent is denied
 
 
+class PageEvents(StrEnum):
+    """Which metric a page view becomes."""
+
+    OFF = "off"
+    ACTIVE_ON_SITE = "active_on_site"
+    VIEWED_PAGE = "viewed_page"
+
+
 class Secret(str):
     """A string that does not show itself in repr, logs and tracebacks' locals."""
 
@@ -68,6 +76,20 @@ class Site(Struct, frozen=True, kw_only=True):
     waiting_seconds: float = 14 * 86400.0
     #: Country for phone numbers written without a prefix (ISO 3166 alpha-2).
     country: str | None = None
+    #: The e-mail address is the key of a profile: the customer ID is never sent as ``external_id``.
+    email_primary: bool = True
+    #: Events of visitors nobody knows are filed under an anonymous ID instead of waiting.
+    anonymous_id: bool = False
+    #: Whether Klaviyo may get profiles it does not have, and changes to those it has (off needs ``profiles:read``).
+    create_profiles: bool = True
+    update_profiles: bool = True
+    #: The list that people join when a call names none.
+    list_id: str | None = None
+    page_events: PageEvents = PageEvents.OFF
+    #: Whether a page's event says which page it was.
+    page_details: bool = True
+    #: Names of the shop's own events that may become metrics, beside the standard ones; None: any, up to the limit.
+    metrics: frozenset[str] | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -164,6 +164,21 @@ class DeliveryKind(StrEnum):
     PROFILE = "profile"  #: create or update a profile
     LOOKUP = "lookup"  #: whose ``_kx`` is this?
     DELETION = "deletion"  #: forget this person
+    LIST_ADD = "list_add"
+    LIST_REMOVE = "list_remove"
+    SUBSCRIBE = "subscribe"
+    UNSUBSCRIBE = "unsubscribe"
+
+
+#: What changes the state of a profile: one person's go out one after the other, in the order they were queued, so that
+#: a newer state is never overwritten by an older one.
+STATE_KINDS = (
+    DeliveryKind.PROFILE,
+    DeliveryKind.LIST_ADD,
+    DeliveryKind.LIST_REMOVE,
+    DeliveryKind.SUBSCRIBE,
+    DeliveryKind.UNSUBSCRIBE,
+)
 
 
 class Reason(StrEnum):
@@ -177,6 +192,7 @@ class Reason(StrEnum):
     NO_IDENTITY = "no_identity"  #: nobody yet
     SHARED_DEVICE = "shared_device"  #: two persons on one browser: no guess
     IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet
+    ANONYMOUS = "anonymous"  #: nobody yet; the site has such events filed under an anonymous ID
     GPC = "gpc"  #: Global Privacy Control
     SHADOW = "shadow"  #: the site sends no profile updates while it only watches
     UNSENDABLE = "unsendable"  #: the person has no address left to send to
@@ -184,6 +200,12 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"  #: the person asked to be forgotten
     TOO_OLD = "too_old"  #: nobody was found within the waiting window
     NO_READ_SCOPE = "no_read_scope"  #: the key may not read profiles: a link cannot be looked up
+    METRIC_NOT_ALLOWED = "metric_not_allowed"  #: a name outside of the site's list of metrics
+    METRIC_LIMIT = "metric_limit"  #: the account has nearly as many metrics as Klaviyo allows
+    CREATION_DISABLED = "profile_creation_disabled"  #: the site creates no profiles, and Klaviyo has none for them
+    UPDATE_DISABLED = "profile_update_disabled"  #: the site updates no profiles, and Klaviyo has one
+    NOT_A_MEMBER = "not_a_member"  #: of the list to be taken off: unsubscribing there would unsubscribe everywhere
+    STALE_OPT_IN = "stale_opt_in"  #: the person has unsubscribed since they had opted in
     REFUSED = "refused"  #: Klaviyo answered with a final 4xx
     RETRIES_EXHAUSTED = "retries_exhausted"
 
@@ -199,7 +221,33 @@ class Recipient(Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None
     phone_number: str | None = None  #: E.164
     kx: str | None = None  #: Klaviyo's exchange ID, sent as ``_kx`` when nothing better is known
+    external_id: str | None = None  #: the shop's own ID of the customer, where the site sends it
+    anonymous_id: str | None = None  #: the visitor's, where the site sends it; in events only
     traits: dict[str, Any] = {}  #: Segment traits of the person: firstName, lastName, address, custom ones, ...
+
+
+class ProfilePatch(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a call asks of a profile's properties beyond setting them; the payload of a PROFILE delivery."""
+
+    append: dict[str, Any] = {}  #: values to add to arrays
+    unappend: dict[str, Any] = {}  #: values to take out of arrays
+    unset: tuple[str, ...] = ()  #: properties to clear
+
+
+class ListChange(Struct, frozen=True, kw_only=True):
+    """The payload of LIST_ADD and LIST_REMOVE."""
+
+    list_id: str
+
+
+class SubscriptionChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The payload of SUBSCRIBE and UNSUBSCRIBE: marketing only."""
+
+    channels: tuple[str, ...]  #: of ``email`` and ``sms``
+    consented_at: float  #: when the person said so
+    list_id: str | None = None
+    source: str | None = None  #: where the person said so, as it shall stand in Klaviyo
+    historical: bool = False  #: said long ago elsewhere: no double opt-in, no list flows
 
 
 class Proof(Struct, frozen=True, kw_only=True, omit_defaults=True):
