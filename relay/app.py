@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 
 from relay.clock import Clock, SystemClock
 from relay.config import Settings, Site
+from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
 from relay.errors import RequestRefused
 from relay.klaviyo.client import KlaviyoClient
@@ -66,6 +67,8 @@ class Workers:
         self._clock = clock
         self._bells = bells
         self._lock: WorkLock = store.lock_for_work()
+        #: By API key: sites of one Klaviyo account share its limits.
+        self._traffic: dict[str, Traffic] = {}
         self._clients: list[KlaviyoClient] = []
         self._senders: list[Sender] = []
         self._sending: list[asyncio.Task[None]] = []
@@ -92,8 +95,9 @@ class Workers:
 
     async def _start_site(self, site: Site) -> None:
         journal, outbox = self._bells.journal[site.site_id], self._bells.outbox[site.site_id]
-        client = KlaviyoClient(site)
-        sender = Sender(site, self._store, client, self._clock, outbox_rings=outbox, journal_rings=journal)
+        traffic = self._traffic.setdefault(site.klaviyo_api_key or site.site_id, Traffic(self._clock))
+        client = KlaviyoClient(site, traffic)
+        sender = Sender(site, self._store, client, traffic, self._clock, outbox_rings=outbox, journal_rings=journal)
         processor = Processor(
             site,
             self._store,

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from relay.clock import SystemClock
 from relay.config import SHORT_SECRET, Settings, Site
+from relay.delivery.pace import Traffic
 from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
 from relay.store.sqlite import SqliteStore
@@ -64,7 +66,7 @@ async def _klaviyo(site: Site) -> Check:
     subject = f"Klaviyo for {site.site_id}"
     if site.klaviyo_api_key is None:
         return Check(subject, "failed", "RELAY_KLAVIYO_API_KEY is not set: deliveries wait")
-    client = KlaviyoClient(site)
+    client = KlaviyoClient(site, Traffic(SystemClock()))
     try:
         # A look-up of nothing: it tells whether the key is accepted and whether it may read profiles.
         answer = await client.look_up("x" * 43 + ".XXXXXX")

@@ -9,7 +9,7 @@ import pytest
 
 from relay.model import DeliveryKind, Recipient
 from relay.store.base import Store, Transaction
-from relay.store.rows import Claimed, Draft, JournalRow
+from relay.store.rows import Claimed, Draft, JournalRow, Want
 from relay.store.sqlite import SqliteStore
 from tests import factories
 from tests.factories import NOW
@@ -78,17 +78,20 @@ class OpenStore:
         site_id: str = "shop",
         recipient: Callable[[str], Recipient | None] = lambda person: factories.recipient(),
     ) -> list[Claimed]:
-        return self.do(
-            lambda tx: tx.outbox.claim(
-                site_id,
-                now=now,
-                limit=limit,
-                lease_owner=owner,
-                lease_until=now + lease,
-                kinds=kinds,
-                recipient=recipient,
-            )
-        )
+        def claim(tx: Transaction) -> list[Claimed]:
+            found: list[Claimed] = []
+            for kind in kinds:
+                found += tx.dispatch.claim(
+                    site_id,
+                    Want(kind=kind, limit=limit - len(found)),
+                    now=now,
+                    lease_owner=owner,
+                    lease_until=now + lease,
+                    recipient=lambda person, visitor: recipient(person or ""),
+                )
+            return found
+
+        return self.do(claim)
 
     def states(self, site_id: str = "shop") -> dict[tuple[str, str], int]:
         """How many deliveries stand where: {(state, reason): n}."""
