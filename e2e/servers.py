@@ -141,6 +141,15 @@ class SandboxControl:
     def scopes(self, *scopes: str) -> None:
         self._call("POST", "/_sandbox/scopes", {"scopes": list(scopes)})
 
+    def limits(self, *, enabled: bool) -> None:
+        """Klaviyo's rate limits, off until a test wants them."""
+        self._call("POST", "/_sandbox/limits", {"enabled": enabled})
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The latest calls, oldest first."""
+        found: list[dict[str, Any]] = self.state()["requests"]
+        return found
+
     def seed(self, **profile: str) -> dict[str, Any]:
         """A profile that Klaviyo knows already; its ``id`` and ``_kx``."""
         made: dict[str, Any] = self._call("POST", "/_sandbox/profiles", profile)

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 import uvicorn
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from relay import demo as demo_
 from relay import doctor as doctor_
@@ -18,8 +20,10 @@ from relay.app import work as work_
 from relay.clock import SystemClock
 from relay.config import Settings, Site, unknown_keys
 from relay.errors import BackflowError, SettingsError
+from relay.model import Reason
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
+from relay.store.rows import Dying
 from relay.web.proxies import BehindProxies
 
 app = typer.Typer(
@@ -122,7 +126,7 @@ def migrate() -> None:
     async def run() -> None:
         store = open_store(settings)
         await store.close()
-        out.print(f"The database is at the present schema: {store.path} and {store.journal_path}")
+        out.print(f"The database is at the present schema: {store.shown}")
 
     _run(run())
 
@@ -155,27 +159,64 @@ def replay(
     reason: Annotated[str | None, typer.Option(help="Only dead deliveries with this reason.")] = None,
     metric: Annotated[str | None, typer.Option(help="Only this metric, without the suffix.")] = None,
     since_hours: Annotated[float, typer.Option(help="Only those that died within this many hours.")] = 24 * 90,
+    until_hours: Annotated[float, typer.Option(help="Only those that died at least this many hours ago.")] = 0,
+    only_list: Annotated[bool, typer.Option("--list", help="Say what died of what, and put nothing back.")] = False,
 ) -> None:
-    """Put dead deliveries back into the queue."""
+    """Put dead deliveries back into the queue, or list them with what they died of."""
     settings = _settings()
 
     async def run() -> None:
         sites = _sites(settings, site)
         store, now = open_store(settings), SystemClock().now()
-        since = now - timedelta(hours=since_hours).total_seconds()
+        since, until = (now - timedelta(hours=hours).total_seconds() for hours in (since_hours, until_hours))
+
+        def find(tx: Transaction) -> list[tuple[str, Dying]]:
+            return [
+                (each.site_id, dying)
+                for each in sites
+                for dying in tx.dispatch.dead(each.site_id, reason=reason, metric=metric, since=since, until=until)
+            ]
 
         def put_back(tx: Transaction) -> int:
             return sum(
-                tx.outbox.replay(each.site_id, now=now, reason=reason, metric=metric, since=since) for each in sites
+                tx.dispatch.replay(each.site_id, now=now, reason=reason, metric=metric, since=since, until=until)
+                for each in sites
             )
 
         try:
+            if only_list:
+                _list_dead(await store.read(find))
+                return
             n = await store.transact(put_back)
         finally:
             await store.close()
         out.print(f"{n} deliveries put back into the queue.")
 
     _run(run())
+
+
+def _list_dead(found: list[tuple[str, Dying]]) -> None:
+    if not found:
+        out.print("No delivery is dead.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("Site", "What", "Dead", "Reason", "Klaviyo's answer", "Last"):
+        table.add_column(name, justify="right" if name == "Dead" else "left")
+    for site_id, dying in found:
+        answer = " ".join(str(part) for part in (dying.status, dying.error) if part)
+        last = datetime.fromtimestamp(dying.last_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        table.add_row(site_id, dying.what, str(dying.n), dying.reason, answer, last)
+    out.print(table)
+    for reason, words in _WHY_DEAD.items():
+        if any(dying.reason == reason for _, dying in found):
+            out.print(f"[bold]{reason}[/bold]: {words}")
+    out.print("`relay replay` puts them back, all or by --reason, --metric, --since-hours and --until-hours.")
+
+
+_WHY_DEAD = {
+    Reason.REFUSED: "Klaviyo will not take this body; the answer names the field. Mend what made it, then replay.",
+    Reason.RETRIES_EXHAUSTED: "Klaviyo did not answer for three days. Replay once it does.",
+}
 
 
 @app.command()

@@ -13,6 +13,10 @@ class Clock(Protocol):
         """Seconds since the Unix epoch."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds since some moment, for measuring how long something takes: nobody sets this clock."""
+        ...
+
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait until ``event`` is set (True) or ``seconds`` have passed (False)."""
         ...
@@ -27,6 +31,9 @@ class SystemClock:
 
     def now(self) -> float:
         return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         try:

@@ -10,6 +10,7 @@ from functools import partial
 
 from relay.clock import Clock
 from relay.config import Settings, Site
+from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
 from relay.klaviyo.client import KlaviyoClient
 from relay.observe import describe
@@ -79,6 +80,8 @@ class Workers:
         self._clock = clock
         self._bells = bells
         self._leases = store.leases(bells.hear)
+        #: By API key: sites of one Klaviyo account share its limits.
+        self._traffic: dict[str, Traffic] = {}
         self._clients: list[KlaviyoClient] = []
         #: Who is sending now, by site.
         self._senders: dict[str, Sender] = {}
@@ -88,10 +91,13 @@ class Workers:
     async def start(self) -> None:
         """Begin to wait for the leases, and to work under them."""
         for site in self._settings.sites:
-            client = KlaviyoClient(site)
+            traffic = self._traffic.setdefault(site.klaviyo_api_key or site.site_id, Traffic(self._clock))
+            client = KlaviyoClient(site, traffic)
             self._clients.append(client)
-            self._sending[site.site_id] = self._keep_running(site, "sender", partial(self._send, site, client))
+            self._sending[site.site_id] = self._keep_running(site, "sender", partial(self._send, site, client, traffic))
+            housekeeping = partial(retention.run, self._store, site, self._clock)
             self._others.append(self._keep_running(site, "processor", partial(self._process, site)))
+            self._others.append(self._keep_running(site, "processor", housekeeping))
 
     async def stop(self) -> None:
         """Let senders finish what they hold for up to DRAIN_SECONDS, then give it back."""
@@ -111,11 +117,12 @@ class Workers:
             await client.close()
         await self._leases.close()
 
-    async def _send(self, site: Site, client: KlaviyoClient) -> None:
+    async def _send(self, site: Site, client: KlaviyoClient, traffic: Traffic) -> None:
         sender = Sender(
             site,
             self._store,
             client,
+            traffic,
             self._clock,
             outbox_rings=self._bells.outbox(site.site_id),
             journal_rings=self._bells.journal(site.site_id),
@@ -136,9 +143,7 @@ class Workers:
             journal_rings=self._bells.journal(site.site_id),
             outbox_rings=self._bells.outbox(site.site_id),
         )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(processor.run())
-            tasks.create_task(retention.run(self._store, site, self._clock))
+        await processor.run()
 
     def _keep_running(self, site: Site, role: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """A fault of ours must not end a worker while the door stays open: it is reported, and the worker goes on."""

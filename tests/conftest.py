@@ -1,6 +1,10 @@
 """Longer forms of tests run by a flag."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.postgres import Server, any_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +15,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: Playwright keeps an event loop running, beside which ``asyncio.run`` refuses to work."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server; skips, and says so, where there is none."""
+    with any_server() as server:
+        yield server

@@ -1,5 +1,7 @@
 """What is kept of Klaviyo's answer to one call."""
 
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -18,4 +20,14 @@ class Answer(Struct, frozen=True, kw_only=True):
     retry_after: float | None = None
     error: str = ""  #: Klaviyo's code and pointer, or the kind of network failure: never personal data
     scope: str | None = None  #: the scope a 403 names
-    found: Found | None = None
+    pointers: tuple[str, ...] = ()  #: into the body: what Klaviyo does not like
+    document: Any = None  #: the JSON of a 2xx, where one was asked for
+    was_sent: bool = True  #: False: the call was not made
+
+    @property
+    def is_good(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+#: The endpoint is closed, or the relay stops: the call was not made.
+NOT_SENT = Answer(status=None, error="not_sent", was_sent=False)

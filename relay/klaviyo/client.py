@@ -4,104 +4,243 @@ What comes back is reduced to what may be kept: status, waiting time, Klaviyo's 
 ``detail`` can quote addresses, so it is read for the waiting time of a 429 and then forgotten.
 """
 
+import asyncio
+import contextlib
 import math
 import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from relay.config import Site
-from relay.klaviyo.answer import Answer, Found
+from relay.klaviyo.answer import NOT_SENT, Answer, Found
+from relay.klaviyo.endpoints import Endpoint
 from relay.klaviyo.mapping import REVISION
 
 #: Klaviyo answers in well under a second; a hanging connection must not hold a lease for long.
 TIMEOUT_SECONDS = 20.0
-#: httpx gets slower with more connections than this, as measured.
-MAX_CONNECTIONS = 8
+#: To each endpoint: enough for Klaviyo's steady rate of events even when every answer takes half a second.
+CONNECTIONS = 32
+#: Profiles on one page of an answer, at most.
+MOST_FOUND = 100
+
+#: A JSON:API document, ready to be encoded.
+Body = dict[str, Any]
 
 _JSON_API = "application/vnd.api+json"
 _AVAILABLE_IN = re.compile(r"available in (\d+(?:\.\d+)?) second")
 _SCOPE = re.compile(r"\b[a-z-]+:(?:read|write|full)\b")
 
 
+class Traffic(Protocol):
+    """Who lets calls go, and learns how they ended (``delivery.pace``)."""
+
+    async def admit(self, endpoint: Endpoint) -> Any: ...
+
+    def hear(self, endpoint: Endpoint, ticket: Any, answer: Answer) -> None: ...
+
+    def give_back(self, endpoint: Endpoint, ticket: Any) -> None: ...
+
+
 class KlaviyoClient:
-    """Klaviyo's server API for one site. Redirects are not followed: an event never goes to another host."""
+    """Klaviyo's server API for one site. Redirects are not followed: an event never goes to another host.
 
-    def __init__(self, site: Site) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=site.klaviyo_url,
-            headers={
-                "Authorization": f"Klaviyo-API-Key {site.klaviyo_api_key or ''}",
-                "revision": REVISION,
-                "Accept": _JSON_API,
-                "User-Agent": "backflow-relay",
-            },
-            timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-            follow_redirects=False,
-        )
+    Every call waits for its turn, and is not made (``NOT_SENT``) where the endpoint has been closed meanwhile.
+    """
 
-    async def create_event(self, body: dict[str, Any]) -> Answer:
-        return await self._send("POST", "/api/events", body)
+    def __init__(self, site: Site, traffic: Traffic) -> None:
+        self._site = site
+        self._traffic = traffic
+        #: Connections of their own for each endpoint: those that hang there are missed by no other.
+        self._connections: dict[Endpoint, _Connections] = {}
+        self._ssl = httpx.create_ssl_context()
+        self._is_stopping = False
 
-    async def import_profile(self, body: dict[str, Any]) -> Answer:
-        return await self._send("POST", "/api/profile-import", body)
+    def stop(self) -> None:
+        """Begin no further call; those under way may end."""
+        self._is_stopping = True
+
+    async def close(self) -> None:
+        for connections in self._connections.values():
+            await connections.close()
+
+    # Events
+
+    async def create_event(self, body: Body) -> Answer:
+        return await self._send(Endpoint.CREATE_EVENT, body)
+
+    async def create_events(self, body: Body) -> Answer:
+        """Up to 1,000 events: Klaviyo takes all of them or none."""
+        return await self._send(Endpoint.BULK_EVENTS, body)
+
+    # Profiles
+
+    async def import_profile(self, body: Body) -> Answer:
+        """Create or update a profile; the answer's ``document`` is the whole of it."""
+        return await self._send(Endpoint.IMPORT_PROFILE, body, reads=True)
+
+    async def look_up(self, exchange_id: str) -> Answer:
+        """Whose ``_kx`` is this? ``found`` reads the answer; nobody in it means that nobody has it."""
+        parameters = {"filter": f'equals(_kx,"{exchange_id}")', "fields[profile]": "email,phone_number"}
+        return await self._send(Endpoint.GET_PROFILES, parameters=parameters, reads=True)
+
+    async def find_profiles(self, field: str, values: Sequence[str], *, subscriptions: bool = False) -> Answer:
+        """The profiles that have one of up to 100 ``values`` in ``field`` (``email``, ``phone_number``,
+        ``external_id``, ``id``), with what they are subscribed to where that is asked for."""
+        listed = ",".join(msgspec.json.encode(value).decode() for value in values)
+        parameters = {"filter": f"any({field},[{listed}])", "page[size]": str(MOST_FOUND)}
+        if subscriptions:
+            parameters["additional-fields[profile]"] = "subscriptions"
+        return await self._send(Endpoint.GET_PROFILES, parameters=parameters, reads=True)
+
+    async def lists_of(self, klaviyo_id: str) -> Answer:
+        """The lists a profile is a member of (15 calls a minute)."""
+        parameters = {"include": "lists", "fields[list]": "id", "fields[profile]": "email"}
+        return await self._send(Endpoint.GET_PROFILE_LISTS, parameters=parameters, reads=True, id=klaviyo_id)
 
     async def request_deletion(self, email: str) -> Answer:
         """Ask Klaviyo to erase the profile with this address (asynchronous and irreversible there)."""
         profile = {"data": {"type": "profile", "attributes": {"email": email}}}
         body = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}}
-        return await self._send("POST", "/api/data-privacy-deletion-jobs", body)
+        return await self._send(Endpoint.REQUEST_DELETION, body)
 
-    async def look_up(self, exchange_id: str) -> Answer:
-        """Whose ``_kx`` is this? Needs ``profiles:read``; a 2xx without ``found`` means that nobody has it."""
-        parameters = {"filter": f'equals(_kx,"{exchange_id}")', "fields[profile]": "email,phone_number"}
-        return await self._send("GET", "/api/profiles", parameters=parameters)
+    # Lists and subscriptions
 
-    async def close(self) -> None:
-        await self._client.aclose()
+    async def add_to_list(self, list_id: str, body: Body) -> Answer:
+        return await self._send(Endpoint.ADD_TO_LIST, body, id=list_id)
+
+    async def remove_from_list(self, list_id: str, body: Body) -> Answer:
+        return await self._send(Endpoint.REMOVE_FROM_LIST, body, id=list_id)
+
+    async def subscribe(self, body: Body) -> Answer:
+        return await self._send(Endpoint.SUBSCRIBE, body)
+
+    async def unsubscribe(self, body: Body) -> Answer:
+        return await self._send(Endpoint.UNSUBSCRIBE, body)
 
     async def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, parameters: dict[str, str] | None = None
+        self,
+        endpoint: Endpoint,
+        body: Body | None = None,
+        *,
+        parameters: dict[str, str] | None = None,
+        reads: bool = False,
+        id: str = "",
     ) -> Answer:
+        ticket = await self._traffic.admit(endpoint)
+        if ticket is None or self._is_stopping:
+            if ticket is not None:
+                self._traffic.give_back(endpoint, ticket)
+            return NOT_SENT
+        try:
+            answer = await self._call(endpoint, body, parameters, reads, id)
+        except BaseException:
+            self._traffic.give_back(endpoint, ticket)
+            raise
+        self._traffic.hear(endpoint, ticket, answer)
+        return answer
+
+    async def _call(
+        self, endpoint: Endpoint, body: Body | None, parameters: dict[str, str] | None, reads: bool, id: str
+    ) -> Answer:
+        operation = endpoint.value
         content = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": _JSON_API}
+        path = operation.path.replace("{id}", quote(id, safe=""))
         try:
-            response = await self._client.request(method, path, content=content, headers=headers, params=parameters)
+            async with self._to(endpoint) as connection:
+                response = await connection.request(
+                    operation.method, path, content=content, headers=headers, params=parameters
+                )
         except httpx.HTTPError as error:
             return Answer(status=None, error=type(error).__name__)
-        if response.is_success:
-            return Answer(status=response.status_code, found=_found(response) if method == "GET" else None)
-        return _refusal(response)
+        if not response.is_success:
+            return _refusal(response)
+        try:
+            return Answer(status=response.status_code, document=response.json() if reads else None)
+        except ValueError:
+            return Answer(status=None, error="no_json")  # cut short on its way: asked again
+
+    def _to(self, endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[httpx.AsyncClient]:
+        if endpoint not in self._connections:
+            self._connections[endpoint] = _Connections(self._connect)
+        return self._connections[endpoint].free()
+
+    def _connect(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._site.klaviyo_url,
+            headers={
+                "Authorization": f"Klaviyo-API-Key {self._site.klaviyo_api_key or ''}",
+                "revision": REVISION,
+                "Accept": _JSON_API,
+                "User-Agent": "backflow-relay",
+            },
+            verify=self._ssl,
+            timeout=TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=1),
+            follow_redirects=False,
+        )
 
 
-def _found(response: httpx.Response) -> Found | None:
+class _Connections:
+    """A few connections, the last one used first. Each is a client of its own: httpx's pool looks at all of its
+    connections at every request, which costs more than the request from about eight of them on, as measured."""
+
+    def __init__(self, connect: Callable[[], httpx.AsyncClient]) -> None:
+        self._connect = connect
+        self._all: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
+        self._permits = asyncio.Semaphore(CONNECTIONS)
+
+    @contextlib.asynccontextmanager
+    async def free(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A connection that nobody else uses meanwhile."""
+        async with self._permits:
+            if not self._idle:
+                self._all.append(self._connect())
+                self._idle.append(self._all[-1])
+            connection = self._idle.pop()
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+
+    async def close(self) -> None:
+        for connection in self._all:
+            await connection.aclose()
+
+
+def found(answer: Answer) -> Found | None:
+    """The first profile of an answer."""
     try:
-        profile = response.json()["data"][0]
+        profile = answer.document["data"][0]
         attributes = profile["attributes"]
         return Found(profile["id"], attributes.get("email"), attributes.get("phone_number"))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         return None
 
 
 def _refusal(response: httpx.Response) -> Answer:
     try:
-        first = response.json()["errors"][0]
-        code, detail = str(first.get("code", "")), str(first.get("detail", ""))
-        pointer = str((first.get("source") or {}).get("pointer", ""))
+        errors = response.json()["errors"]
+        code, detail = str(errors[0].get("code", "")), str(errors[0].get("detail", ""))
+        pointers = [str((error.get("source") or {}).get("pointer", ""))[:200] for error in errors]
     except (ValueError, LookupError, TypeError, AttributeError):
-        code = detail = pointer = ""
+        code, detail, pointers = "", "", [""]
     status = response.status_code
     scope = _SCOPE.search(detail) if status in (401, 403) else None
     return Answer(
         status=status,
         retry_after=_retry_after(response, detail),
-        error=" ".join(part for part in (code[:100], pointer[:200]) if part) or f"http_{status}",
+        error=" ".join(part for part in (code[:100], pointers[0]) if part) or f"http_{status}",
         scope=scope[0] if scope else None,
+        pointers=tuple(pointer for pointer in pointers if pointer),
     )
 
 

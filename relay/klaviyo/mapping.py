@@ -10,10 +10,10 @@ from typing import Any
 from relay.klaviyo import properties
 from relay.klaviyo.currencies import ISO_4217
 from relay.klaviyo.limits import MAX_METRIC_NAME, Trimmer, clean
-from relay.klaviyo.profiles import profile_body, resource, rfc3339
+from relay.klaviyo.profiles import narrow, profile_body, resource, rfc3339
 from relay.model import Action, Commerce, Kind, Product, Proof, Recipient
 
-__all__ = ["REVISION", "actions", "event_body", "profile_body", "unique_id"]
+__all__ = ["REVISION", "actions", "event_body", "narrow", "profile_body", "unique_id"]
 
 #: The revision of Klaviyo's API that these bodies are written for; sent as the ``revision`` header.
 REVISION = "2026-10-15"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay.klaviyo.limits import Trimmer
-from relay.model import Proof, Recipient
+from relay.model import ProfilePatch, Proof, Recipient
 
 #: ISO 639 language, script, and ISO 3166 or UN M.49 region: the part of BCP 47 that Klaviyo's ``locale`` knows.
 _LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?")
@@ -63,7 +63,17 @@ def rfc3339(seconds: float) -> str | None:
         return None
 
 
-def profile_body(recipient: Recipient, proof: Proof, *, last_seen: float | None = None) -> dict[str, Any]:
+def narrow(recipient: Recipient) -> Recipient:
+    """Return the same person by the strongest identifier alone."""
+    for name in ("klaviyo_id", "email", "phone_number", "external_id", "kx"):
+        if value := getattr(recipient, name):
+            return Recipient(traits=recipient.traits, **{name: value})
+    return recipient
+
+
+def profile_body(
+    recipient: Recipient, proof: Proof, *, last_seen: float | None = None, patch: ProfilePatch | None = None
+) -> dict[str, Any]:
     """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
 
     Raises ValueError for a recipient without any identifier.

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from relay.store.connection import Connection
+from relay.store.dispatch import Dispatch
 from relay.store.graph import Graph
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
@@ -28,13 +29,15 @@ class Transaction(Struct, frozen=True):
 
     graph: Graph
     outbox: Outbox
+    dispatch: Dispatch
     ledger: Ledger
     connection: Connection
     told: Told
 
     @classmethod
     def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
-        return cls(Graph(connection), Outbox(connection), Ledger(connection), connection, told)
+        tables = (Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
+        return cls(*tables, connection, told)
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Run ``work`` inside the transaction; when it raises, only its own changes are undone.

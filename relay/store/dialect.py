@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 import psycopg
-from psycopg.abc import Buffer, Query
+from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.types.string import StrDumperUnknown
 
@@ -47,8 +47,7 @@ class Speaking:
         self._session = session
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
-        query: Query = translated(sql).encode()
-        return self._session.execute(query, parameters)
+        return self._session.execute(translated(sql).encode(), parameters)
 
 
 def adapt(session: psycopg.Connection[Any]) -> None:

@@ -165,8 +165,8 @@ class Graph:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (site_id, kind, value) DO UPDATE SET person_id = excluded.person_id,"
             " trust = CASE WHEN excluded.trust = 'browser' THEN identifiers.trust ELSE excluded.trust END,"
-            " last_at = CASE WHEN excluded.last_at > identifiers.last_at THEN excluded.last_at ELSE identifiers.last_at END,"
-            " message_id = excluded.message_id",
+            " last_at = CASE WHEN excluded.last_at > identifiers.last_at THEN excluded.last_at"
+            " ELSE identifiers.last_at END, message_id = excluded.message_id",
             (site_id, identifier.kind, identifier.value, person_id, trust, at, at, message_id),
         )
 

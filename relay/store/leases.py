@@ -3,7 +3,8 @@
 A session's locks go when it ends, however it ends: a killed worker's at once, a frozen one's when PostgreSQL has heard
 nothing for LEASE_SECONDS. Whoever waits asks every HEARTBEAT_SECONDS. A holder whose session is gone is told, and what
 it still does meanwhile is harmless: a position that has moved is not processed again, and a second try of a delivery
-carries the same ``unique_id``. Needs a session of its own: a pooler between must not share it (PgBouncer: session mode).
+carries the same ``unique_id``. A pooler on the way must leave each client a session of its own (PgBouncer: session
+mode).
 """
 
 import asyncio

@@ -17,6 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,8 +54,8 @@ _APPEND = (
 # Compared byte by byte, as the body may hold anything; ASCII letters match in either case, as on SQLite.
 _SCRUB = (
     "DELETE FROM journal WHERE site_id = $1 AND seq <= $2"
-    " AND strpos(lower(encode(body, 'escape') COLLATE \"C\"), lower(encode(convert_to($3, 'UTF8'), 'escape') COLLATE \"C\"))"
-    " > 0"
+    " AND strpos(lower(encode(body, 'escape') COLLATE \"C\"),"
+    " lower(encode(convert_to($3, 'UTF8'), 'escape') COLLATE \"C\")) > 0"
 )
 _TRIM = (
     "DELETE FROM journal WHERE site_id = $1 AND seq IN"
@@ -206,15 +207,10 @@ class PostgresStore:
             self._ringing = asyncio.create_task(self._ring())
 
     async def _ring(self) -> None:
-        def ring(session: Session, bells: Sequence[str]) -> None:
-            for bell in bells:
-                session.execute("SELECT pg_notify($1, $2)", (channel(self._home), f"{self._name} {bell}"))
-
         try:
             while self._bells and not self._closed:
-                bells = sorted(self._bells)
-                self._bells.clear()
-                await self._at_desk(lambda session, bells=bells: ring(session, bells))
+                bells, self._bells = self._bells, set()
+                await self._at_desk(partial(_notify, channel(self._home), self._name, bells))
                 await asyncio.sleep(RING_SECONDS)
         except StoreUnavailable:
             self._bells.clear()
@@ -261,3 +257,8 @@ class PostgresStore:
         """The number of a lock: 64 bits of a hash, so that no two are the same by chance."""
         digest = hashlib.blake2b(f"{self._home}\0{what}\0{site_id}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, signed=True)
+
+
+def _notify(where: str, who: str, bells: set[str], session: Session) -> None:
+    for bell in sorted(bells):
+        session.execute("SELECT pg_notify($1, $2)", (where, f"{who} {bell}"))

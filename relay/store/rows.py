@@ -114,6 +114,28 @@ class Unsent(Struct, frozen=True, kw_only=True):
     backfill: bool
 
 
+class Want(Struct, frozen=True, kw_only=True):
+    """What a claim asks for: up to ``limit`` deliveries of one kind, due in ``[due_since, due_before)``."""
+
+    kind: DeliveryKind
+    limit: int
+    due_since: float = 0.0
+    due_before: float = float("inf")
+    untried: bool | None = None  #: only those that were never sent (True), or only those that were (False)
+
+
+class Dying(Struct, frozen=True, kw_only=True):
+    """Dead deliveries that died of the same thing."""
+
+    what: str  #: the metric without the suffix, or the kind
+    reason: Reason
+    status: int | None
+    error: str | None
+    n: int
+    first_at: float
+    last_at: float
+
+
 class Claimed(Struct, frozen=True, kw_only=True):
     """A delivery this worker holds the lease of, with everything needed to send it."""
 

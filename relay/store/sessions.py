@@ -81,7 +81,7 @@ def promise(session: Session, statement_seconds: float) -> None:
         # A lock is taken first and what it guards is read after it, by a statement that sees the latest commits.
         " set_config('default_transaction_isolation', 'read committed', false),"
         # A commit that returned is on disk, whatever the server's default.
-        " CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', false) END",
+        " CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END",
         (f"{statement_seconds * 1000:.0f}", f"{IDLE_IN_TRANSACTION_SECONDS * 1000}"),
     )
 

@@ -132,8 +132,11 @@ class WorkLock:
     async def take(self, site_id: str, role: str) -> asyncio.Event:
         return asyncio.Event()
 
-    async def close(self) -> None:
+    def release(self) -> None:
         self._file.close()
+
+    async def close(self) -> None:
+        self.release()
 
 
 class _Job:

@@ -70,7 +70,7 @@ def delete(opened: OpenStore, site_id: str = "shop") -> int:
 def settled(opened: OpenStore, state: State, **changes: object) -> None:
     opened.add(**changes)
     (claimed,) = opened.claim()
-    opened.do(lambda tx: tx.outbox.settle(claimed, state, lease_owner="worker", at=LONG_AGO))
+    opened.do(lambda tx: tx.dispatch.settle(claimed, state, lease_owner="worker", at=LONG_AGO))
 
 
 @pytest.mark.parametrize("state", [State.DELIVERED, State.DEAD, State.SUPPRESSED])
@@ -150,7 +150,7 @@ def test_erasing_a_person_empties_the_events_of_all_their_browsers(opened: OpenS
 def test_an_erased_recipient_is_gone(opened: OpenStore) -> None:
     event_of(opened, "jane", "jane")
     (claimed,) = opened.claim()
-    opened.do(lambda tx: tx.outbox.settle(claimed, State.READY, lease_owner="worker", at=NOW, due_at=NOW))
+    opened.do(lambda tx: tx.dispatch.settle(claimed, State.READY, lease_owner="worker", at=NOW, due_at=NOW))
     erase(opened, persons=["jane"])
     assert opened.row(claimed.delivery_id, "recipient", "visitor_id") == (None, None)
     assert opened.claim(recipient=lambda person: None) == []

@@ -8,11 +8,15 @@ class FakeClock:
 
     def __init__(self, now: float = 1_800_000_000.0, chance: float = 0.5) -> None:
         self._now = now
+        self._passed = 0.0
         self._chance = chance
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
     def now(self) -> float:
         return self._now
+
+    def monotonic(self) -> float:
+        return self._passed
 
     def jitter(self) -> float:
         return self._chance
@@ -21,7 +25,7 @@ class FakeClock:
         if event.is_set():
             return True
         woken = asyncio.Event()
-        self._sleepers.append((self._now + seconds, woken))
+        self._sleepers.append((self._passed + seconds, woken))
         waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(woken.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -33,7 +37,12 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass."""
         self._now += seconds
-        due = [woken for at, woken in self._sleepers if at <= self._now]
-        self._sleepers = [(at, woken) for at, woken in self._sleepers if at > self._now]
+        self._passed += seconds
+        due = [woken for at, woken in self._sleepers if at <= self._passed]
+        self._sleepers = [(at, woken) for at, woken in self._sleepers if at > self._passed]
         for woken in due:
             woken.set()
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the machine's clock, ahead or back; no time passes."""
+        self._now += seconds

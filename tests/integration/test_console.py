@@ -23,7 +23,7 @@ from relay.errors import StoreUnavailable
 from relay.model import Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Recipient, Trust
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction
-from relay.store.rows import Draft, Pause, StoredEvent
+from relay.store.rows import Draft, Pause, StoredEvent, Want
 from relay.web.console import snapshot, stream, words
 from relay.web.console.pages import WRONG_PER_MINUTE
 
@@ -472,17 +472,17 @@ def test_no_address_reaches_the_page(house: House) -> None:
     house.add(State.READY, Reason.FORGOTTEN, kind=DeliveryKind.DELETION, payload=EMAIL)
     house.add(State.READY, Reason.IDENTITY_PENDING, kind=DeliveryKind.LOOKUP, payload="kx-secret-exchange-id")
     house.add(State.READY, Reason.KLAVIYO_ABSENT, event_id=event_id, person_id="p1")
-    house.transact(
-        lambda tx: tx.outbox.claim(
-            "default",
-            now=time.time() + 1,
-            limit=10,
-            lease_owner="me",
-            lease_until=time.time() + 60,
-            kinds=list(DeliveryKind),
-            recipient=lambda person_id: Recipient(email=EMAIL, phone_number="+34600123456"),
+    for kind in DeliveryKind:
+        house.transact(
+            lambda tx, kind=kind: tx.dispatch.claim(
+                "default",
+                Want(kind=kind, limit=10),
+                now=time.time() + 1,
+                lease_owner="me",
+                lease_until=time.time() + 60,
+                recipient=lambda person_id, visitor_id: Recipient(email=EMAIL, phone_number="+34600123456"),
+            )
         )
-    )
     for path in ("/console", "/console/live", "/console/live?show=open"):
         text = house.get(path).text
         assert "Added to Cart" in text

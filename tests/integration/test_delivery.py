@@ -10,15 +10,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from relay.delivery import worker
+from relay.delivery.breaker import OUTAGE_FIRST
+from relay.delivery.claims import LEASE_SECONDS
+from relay.delivery.pace import capacity
+from relay.delivery.states import State
 from relay.errors import StoreUnavailable
 from relay.klaviyo import client, mapping
 from relay.klaviyo.answer import Answer
+from relay.klaviyo.endpoints import Endpoint
 from relay.web.ops import Ops
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, VIEWED, Browser, World, in_world
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
 EVENTS, PROFILES, LOOKUPS = "/api/events", "/api/profile-import", "/api/profiles"
+
+#: Calls that may be under way before the first of them is answered.
+BURST = capacity(Endpoint.CREATE_EVENT)
 
 NO_HOLD: dict[str, Any] = {"hold_seconds": 0}
 
@@ -108,13 +115,19 @@ def test_how_long_klaviyo_asks_to_wait(headers: dict[str, str], detail: str, sec
 
 
 @in_world(**NO_HOLD)
-async def test_a_flood_of_refusals_loses_nothing_and_doubles_nothing(world: World) -> None:
+async def test_a_flood_of_refusals_loses_nothing_doubles_nothing_and_is_met_by_one_call_at_a_time(world: World) -> None:
     shopper = await known(world)
-    await world.sandbox.script(EVENTS, status=429, times=50, headers={"Retry-After": "1"})
+    await world.sandbox.script(EVENTS, status=429, times=15, headers={"Retry-After": "1"})
     await shopper.post(*[{"type": "track", "event": "Product Added", "properties": LAMP} for _ in range(80)])
     await world.settle()
-    assert len(world.received(CART)) == 30
+    first = len(world.sandbox.calls(EVENTS))
+    assert first <= BURST, "those that were under way in the same moment, and no more"
+    for n in range(1, 15 - first + 1):
+        await world.settle(0.5)
+        await world.settle(0.5)
+        assert world.sandbox.calls(EVENTS) == [429] * (first + n)
     await world.settle(1.0)
+    assert world.sandbox.calls(EVENTS) == [429] * 15 + [202] * 80
     assert len(world.received(CART)) == 80
     assert {event.deduplicated_repeats for event in world.received(CART)} == {0}
     assert {row["attempts"] for row in await world.deliveries("Added to Cart")} == {1}
@@ -197,7 +210,7 @@ async def test_a_delivery_is_given_up_after_three_days_and_can_be_put_back(world
     assert world.sandbox.calls(EVENTS) == [500] * 12
     now = world.clock.now()
     put_back = await world.store.transact(
-        lambda tx: tx.outbox.replay("shop", now=now, reason=None, metric=None, since=0)
+        lambda tx: tx.dispatch.replay("shop", now=now, reason=None, metric=None, since=0, until=now)
     )
     await world.settle()
     assert put_back == 1
@@ -222,14 +235,18 @@ async def test_days_of_pause_do_not_use_up_the_tries(world: World) -> None:
 @in_world(**NO_HOLD)
 async def test_while_klaviyo_is_down_one_call_at_a_time_asks_how_it_is(world: World) -> None:
     shopper = await known(world)
-    await world.sandbox.script(EVENTS, status=500, times=30)
-    await shopper.post(*[{"type": "track", "event": "Product Added", "properties": LAMP} for _ in range(20)])
-    await world.process()
-    assert await world.sender.deliver_next() == 20
-    world.clock.advance(5.0)
-    assert [await world.sender.deliver_next() for _ in range(10)] == [1] * 10
-    # The eleventh is answered: the rest goes at once.
-    assert [await world.sender.deliver_next() for _ in range(2)] == [1, 9]
+    await world.sandbox.script(EVENTS, status=500, times=BURST + 3)
+    await shopper.post(*[{"type": "track", "event": "Product Added", "properties": LAMP} for _ in range(80)])
+    await world.settle()
+    assert world.sandbox.calls(EVENTS) == [500] * BURST
+    for n, pause in enumerate([OUTAGE_FIRST, 2 * OUTAGE_FIRST, 4 * OUTAGE_FIRST], start=1):
+        await world.settle(pause - 0.5)
+        assert len(world.sandbox.calls(EVENTS)) == BURST + n - 1
+        await world.settle(0.5)
+        assert world.sandbox.calls(EVENTS) == [500] * (BURST + n)
+    await world.settle(8 * OUTAGE_FIRST)
+    assert len(world.received(CART)) == 80
+    assert sum(row["attempts"] for row in await world.deliveries("Added to Cart")) == 80 + BURST + 3
 
 
 # Klaviyo refuses
@@ -428,7 +445,7 @@ async def test_an_event_that_cannot_be_mapped_is_dead_alone(world: World) -> Non
     assert len(world.sandbox.calls(EVENTS)) == 1
     now = world.clock.now()
     await world.store.transact(
-        lambda tx: tx.outbox.replay("shop", now=now, reason="refused", metric="Added to Cart", since=0)
+        lambda tx: tx.dispatch.replay("shop", now=now, reason="refused", metric="Added to Cart", since=0, until=now)
     )
     await world.settle()
     assert world.emails(CART) == [ANN]
@@ -472,7 +489,7 @@ async def test_a_process_that_died_while_sending_leaves_its_deliveries_to_the_ne
     shopper = await known(world)
     await shopper.add_to_cart()
     await world.process()
-    assert len(await world.store.transact(world.sender._claim)) == 1
+    assert len(await world.store.transact(world.claim)) == 1
     successor = world.new_sender()
     assert await world.deliver() == 0  # the lease still runs
     await successor.start()
@@ -481,17 +498,49 @@ async def test_a_process_that_died_while_sending_leaves_its_deliveries_to_the_ne
 
 
 @in_world(**NO_HOLD)
-async def test_a_lease_that_has_run_out_is_taken_over_and_not_settled_by_its_first_holder(world: World) -> None:
+async def test_a_lease_that_has_run_out_is_taken_over(world: World) -> None:
     shopper = await known(world)
     await shopper.add_to_cart()
     await world.process()
-    first = world.sender
-    claimed = await world.store.transact(first._claim)
-    world.clock.advance(worker.LEASE_SECONDS + 1)
-    world.new_sender()
+    (claimed,) = await world.store.transact(world.claim)
+    world.clock.advance(LEASE_SECONDS + 1)
     assert await world.deliver() == 1
-    await first._settle(claimed, [Answer(status=400)])
+    late = await world.store.transact(
+        lambda tx: tx.dispatch.settle(claimed, State.DEAD, lease_owner=world.DEAD, at=world.clock.now())
+    )
+    assert late is False
     assert (await cart(world))["state"] == "delivered"
+
+
+@in_world(**NO_HOLD)
+async def test_a_sender_never_takes_its_own_deliveries_for_lost(world: World) -> None:
+    """Somebody sets the clock ahead while a call is under way: it is not made a second time."""
+    shopper = await known(world)
+    await shopper.add_to_cart()
+    await world.process()
+    under_way, answer = asyncio.Event(), asyncio.Event()
+    ordinary = world.sender._client.create_event
+
+    async def create_event(body: dict[str, Any]) -> Answer:
+        under_way.set()
+        await answer.wait()
+        return await ordinary(body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.sender._client, "create_event", create_event)
+        running = asyncio.create_task(world.sender.run())
+        await under_way.wait()
+        world.clock.jump(DAY)
+        world.sender._rings.set()
+        world.clock.slept.clear()
+        await world.clock.slept.wait()
+        answer.set()
+        while not world.received(CART):
+            await world.sandbox.account.changed(10.0)
+    world.sender.stop()
+    await running
+    assert world.sandbox.calls(EVENTS) == [202]
+    assert ((await cart(world))["state"], (await cart(world))["attempts"]) == ("delivered", 1)
 
 
 @in_world(**NO_HOLD)
@@ -561,7 +610,7 @@ async def test_the_running_sender_waits_out_a_database_that_cannot_be_written(wo
         running = asyncio.create_task(world.sender.run())
         await refused.wait()
     assert world.store.transact == ordinary
-    world.sender._outbox_rings.set()
+    world.sender._rings.set()
     while not world.received(CART):
         await world.sandbox.account.changed(10.0)
     world.sender.stop()
@@ -569,28 +618,22 @@ async def test_the_running_sender_waits_out_a_database_that_cannot_be_written(wo
 
 
 @in_world(**NO_HOLD)
-async def test_an_outage_is_asked_about_every_so_often_and_costs_the_waiting_no_attempt(world: World) -> None:
+async def test_the_running_sender_asks_about_an_outage_every_so_often(world: World) -> None:
     shopper = await known(world)
     for _ in range(40):
         await shopper.add_to_cart()
     await world.process()
-    await world.sandbox.script(EVENTS, status=500, times=33)
+    await world.sandbox.script(EVENTS, status=500, times=BURST + 2)
     running = asyncio.create_task(world.sender.run())
-    await world.clock.slept.wait()
-    assert world.sandbox.calls(EVENTS) == [500] * worker.BATCH, "the batch at hand, and nothing more in the same moment"
-
-    world.clock.slept.clear()
-    world.clock.advance(worker.OUTAGE_SECONDS)
-    await world.clock.slept.wait()
-    assert world.sandbox.calls(EVENTS) == [500] * (worker.BATCH + 1), "then one that asks"
-
+    while len(world.sandbox.calls(EVENTS)) < BURST:
+        await world.sandbox.account.changed(10.0)
     while len(world.received(CART)) < 40:
         world.clock.slept.clear()
-        world.clock.advance(worker.OUTAGE_SECONDS)
+        world.clock.advance(1.0)
         await world.clock.slept.wait()
     world.sender.stop()
     await running
-    assert len(world.sandbox.calls(EVENTS)) == 33 + 40
+    assert world.sandbox.calls(EVENTS) == [500] * (BURST + 2) + [202] * 40
 
 
 # The books

@@ -234,8 +234,8 @@ async def test_a_missing_scope_to_read_holds_up_no_other_event(world: World) -> 
         await other.add_to_cart()
     await world.process()
     world.clock.advance(world.site.hold_seconds)
-    # One claim takes all that is due: six calls, the profile's included.
-    assert await world.sender.deliver_next() == 6
+    # Who the other one is, then everything they did.
+    assert [await world.sender.deliver_next() for _ in range(2)] == [1, 5]
     assert world.emails(CART) == [BOB] * 5
 
 
@@ -868,7 +868,7 @@ async def test_a_friend_named_by_a_server_gets_neither_the_user_nor_the_visitor(
         cart | {"anonymousId": "a-1"},
     )
     await world.pass_hold()
-    assert world.emails("Friend Invited - Backup Flow") == [ANN, BOB]
+    assert sorted(map(str, world.emails("Friend Invited - Backup Flow"))) == [ANN, BOB]
     assert world.emails(CART) == [ANN], "the visitor who invited a friend is not the friend"
 
 

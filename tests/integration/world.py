@@ -26,6 +26,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from relay.config import Secret, Site
+from relay.delivery.claims import Claims
+from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
 from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.sandbox.account import RecordedEvent
@@ -34,6 +36,7 @@ from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction
 from relay.store.retention import keep_house
+from relay.store.rows import Claimed
 from relay.store.sqlite import SqliteStore
 from relay.web.collect import Collect
 from tests.fakes.clock import FakeClock
@@ -175,12 +178,14 @@ class World:
 
     def new_sender(self) -> Sender:
         """A sender as a fresh process would have it; ``start`` is the caller's."""
-        client = KlaviyoClient(self.site)
+        self.traffic = Traffic(self.clock)
+        client = KlaviyoClient(self.site, self.traffic)
         self._clients.append(client)
         self.sender = Sender(
             self.site,
             self.store,
             client,
+            self.traffic,
             self.clock,
             outbox_rings=self.outbox_rings,
             journal_rings=self.journal_rings,
@@ -191,6 +196,13 @@ class World:
         """Process the journal to its end."""
         while await self.processor.process_next():
             pass
+
+    DEAD = "somebody who died"
+
+    def claim(self, tx: Transaction) -> list[Claimed]:
+        """What the sender would take now, taken by nobody who sends it."""
+        claims = Claims(self.site, self.traffic, self.DEAD)
+        return [delivery for _, batch in claims.take(tx, Counter(), self.clock.now()) for delivery in batch]
 
     async def deliver(self) -> int:
         """Send what is due now; how many calls that took."""

@@ -14,6 +14,7 @@ import pytest
 
 from e2e.servers import SandboxControl, free_port, served
 from relay.config import Secret, Site
+from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
 from relay.demo.sandbox import Account, build_sandbox
 from relay.klaviyo.client import KlaviyoClient
@@ -94,8 +95,8 @@ class MortalStore:
     async def append(self, *entries: Any) -> None:
         await self._fate.around(lambda: self._store.append(*entries))
 
-    async def transact(self, work: Callable[[Any], T]) -> T:
-        return await self._fate.around(lambda: self._store.transact(work))
+    async def transact(self, work: Callable[[Any], T], site_id: str | None = None) -> T:
+        return await self._fate.around(lambda: self._store.transact(work, site_id))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -104,8 +105,8 @@ class MortalStore:
 class MortalClient(KlaviyoClient):
     """The real client; the process may die around every request."""
 
-    def __init__(self, site: Site, fate: Fate) -> None:
-        super().__init__(site)
+    def __init__(self, site: Site, traffic: Traffic, fate: Fate) -> None:
+        super().__init__(site, traffic)
         self._fate = fate
 
     async def _send(self, *args: Any, **kwargs: Any) -> Any:
@@ -129,10 +130,11 @@ async def live(folder: Path, klaviyo_url: str, clock: FakeClock, fate: Fate, *, 
     )
     store = SqliteStore(folder / "relay.db")
     mortal: Any = MortalStore(store, fate)
-    client = MortalClient(site, fate)
+    traffic = Traffic(clock)
+    client = MortalClient(site, traffic, fate)
     bell = asyncio.Event()
     try:
-        sender = Sender(site, mortal, client, clock, outbox_rings=bell, journal_rings=bell)
+        sender = Sender(site, mortal, client, traffic, clock, outbox_rings=bell, journal_rings=bell)
         processor = Processor(site, mortal, clock, secrets=("k",), journal_rings=bell, outbox_rings=bell)
         await sender.start()
         if not acknowledged:

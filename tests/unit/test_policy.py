@@ -6,22 +6,21 @@ from hypothesis import strategies as st
 
 from relay.delivery.policy import (
     FEWEST_TRIES,
-    PAUSE_SECONDS,
     RETRY_FIRST,
     RETRY_FOR,
     RETRY_LAST,
     WAIT_DEFAULT,
     Dead,
     Delivered,
+    GivenBack,
     Outcome,
-    PauseUntil,
     RetryAt,
     WaitUntil,
     outcome,
 )
 from relay.delivery.states import OPEN, STEPS, State, check_step
 from relay.errors import IllegalTransition
-from relay.klaviyo.answer import Answer
+from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.model import Reason
 
 NOW = 1_000_000.0
@@ -88,19 +87,13 @@ def test_after_three_days_of_trying_it_is_dead(attempts: int, begun: float, dead
     assert (found == Dead(Reason.RETRIES_EXHAUSTED)) is dead
 
 
-def test_a_refused_key_pauses_everything() -> None:
-    found = after(Answer(status=401), attempts=99, begun=10 * RETRY_FOR)
-    assert isinstance(found, PauseUntil)
-    assert (found.due_at, found.everything) == (NOW + PAUSE_SECONDS, True)
-    assert "401" in found.reason
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_not_the_deliverys_fault(status: int) -> None:
+    assert after(Answer(status=status, scope="profiles:write"), attempts=99, begun=10 * RETRY_FOR) == GivenBack()
 
 
-@pytest.mark.parametrize(("scope", "words"), [("profiles:write", "profiles:write"), (None, "a scope")])
-def test_a_missing_scope_pauses_its_kind(scope: str | None, words: str) -> None:
-    found = after(Answer(status=403, scope=scope), attempts=99, begun=10 * RETRY_FOR)
-    assert isinstance(found, PauseUntil)
-    assert (found.due_at, found.everything) == (NOW + PAUSE_SECONDS, False)
-    assert words in found.reason
+def test_a_call_that_was_not_made_costs_nothing() -> None:
+    assert after(NOT_SENT, attempts=99, begun=10 * RETRY_FOR) == GivenBack()
 
 
 @pytest.mark.parametrize(

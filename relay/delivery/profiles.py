@@ -1,0 +1,105 @@
+"""Profiles on their way, and a site's word on which profiles may be made or changed at all."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from relay.config import Site
+from relay.delivery.policy import Skipped
+from relay.delivery.sent import Sent, proof, recipient
+from relay.klaviyo import mapping
+from relay.klaviyo.answer import Answer
+from relay.klaviyo.client import KlaviyoClient, found
+from relay.model import ProfilePatch, Reason, Recipient
+from relay.store.rows import Claimed
+
+#: Profiles remembered as being there, so that a shopper's tenth event asks nothing. They do not vanish by themselves.
+MOST_REMEMBERED = 50_000
+
+#: By which field of theirs profiles are looked for, the strongest first.
+_FIELDS = (
+    ("id", "klaviyo_id"),
+    ("email", "email"),
+    ("phone_number", "phone_number"),
+    ("external_id", "external_id"),
+)
+
+
+class Profiles:
+    """Sends the profile changes of one site."""
+
+    def __init__(self, site: Site, client: KlaviyoClient) -> None:
+        self._site = site
+        self._client = client
+        self._there: set[str] = set()
+
+    async def send(self, delivery: Claimed) -> Sent:
+        """Create or update a profile, as far as the site allows."""
+        whom = recipient(delivery)
+        if not self._site.update_profiles:
+            if not self._site.create_profiles:
+                return _skipped(Reason.UPDATE_DISABLED)
+            is_there, answer = await self._exists(whom)
+            if is_there:
+                return _skipped(Reason.UPDATE_DISABLED)
+            if is_there is None:
+                return Sent(answer=answer)
+        elif (stopped := await self.may_file(whom)) is not None:
+            return stopped
+        patch = msgspec.json.decode(delivery.payload, type=ProfilePatch) if delivery.payload else ProfilePatch()
+
+        def call(narrowed: Claimed) -> Awaitable[Answer]:
+            body = mapping.profile_body(
+                recipient(narrowed), proof(narrowed), last_seen=narrowed.occurred_at, patch=patch
+            )
+            return self._client.import_profile(body)
+
+        return await self.with_narrowed(delivery, call)
+
+    async def may_file(self, whom: Recipient) -> Sent | None:
+        """None when something may be filed under this person; otherwise how the delivery ends.
+
+        Filing makes a profile where there is none, so a site that makes none has Klaviyo asked first.
+        """
+        if self._site.create_profiles:
+            return None
+        is_there, answer = await self._exists(whom)
+        if is_there is None:
+            return Sent(answer=answer)
+        return None if is_there else _skipped(Reason.CREATION_DISABLED)
+
+    async def with_narrowed(self, delivery: Claimed, call: Callable[[Claimed], Awaitable[Answer]]) -> Sent:
+        """Make a call; when its identifiers belong to two profiles (409), once more by the strongest of them alone.
+
+        Klaviyo would have to merge two persons to take both, and that is not ours to decide.
+        """
+        answer = await call(delivery)
+        if answer.status == 409:
+            whom = recipient(delivery)
+            narrowed = mapping.narrow(whom)
+            if narrowed != whom:
+                answer = await call(msgspec.structs.replace(delivery, recipient=narrowed))
+        return Sent(answer=answer)
+
+    async def _exists(self, whom: Recipient) -> tuple[bool | None, Answer]:
+        """Whether Klaviyo has a profile of this person; None when it has not answered."""
+        fields = [(field, value) for field, name in _FIELDS if (value := getattr(whom, name))]
+        for field, value in fields or ([("_kx", whom.kx)] if whom.kx else []):
+            if f"{field}:{value}" in self._there:
+                return True, Answer(status=200)
+            if field == "_kx":
+                answer = await self._client.look_up(value)
+            else:
+                answer = await self._client.find_profiles(field, [value])
+            if not answer.is_good:
+                return None, answer
+            if found(answer) is not None:
+                if len(self._there) >= MOST_REMEMBERED:
+                    self._there.clear()
+                self._there.add(f"{field}:{value}")
+                return True, answer
+        return False, Answer(status=200)
+
+
+def _skipped(reason: Reason) -> Sent:
+    return Sent(answer=Answer(status=None, was_sent=False), outcome=Skipped(reason))

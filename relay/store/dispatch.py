@@ -1,0 +1,252 @@
+"""How deliveries leave the outbox: claimed under a lease, settled, given back, replayed.
+
+Invariants kept here: whom a delivery names is frozen by its first claim, so a retry names the same profile and Klaviyo
+recognises a repeat; what is told of that person is read anew at every claim, and nothing that changes a profile is
+under way beside another delivery of the same person, so a newer state is never overwritten by an older one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from relay.delivery.states import OPEN, State, check_step
+from relay.errors import IllegalTransition
+from relay.model import STATE_KINDS, DeliveryKind, Reason, Recipient
+from relay.store.connection import Connection
+from relay.store.outbox import move
+from relay.store.rows import Claimed, Dying, Want
+
+#: Finds whom a delivery goes to, by its person and its visitor; None: nobody who can be told.
+FindRecipient = Callable[[str | None, str | None], Recipient | None]
+
+#: An event lets a due change of its person's profile go first, but not for longer than this after it was first tried.
+HEAD_START_SECONDS = 300.0
+
+#: Deliveries that name nobody: their payload is all they need.
+_ERRANDS = (DeliveryKind.LOOKUP, DeliveryKind.DELETION)
+_COLUMNS = (
+    "d.delivery_id, d.kind, d.unique_id, d.metric, d.action, d.line, d.occurred_at, d.attempts, d.first_attempt_at,"
+    " d.cause, d.evidence, d.confidence, d.backfill, d.person_id, d.payload, d.recipient, e.body, d.visitor_id"
+)
+_CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
+#: In the order they were queued, and never beside anything else of the same person.
+_IN_TURN = (
+    " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
+    f" AND p.delivery_id < d.delivery_id AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES}))"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
+    " AND p.state = 'sending')"
+)
+_AFTER_PROFILE = (
+    " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
+    f" AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES}) AND p.kind = 'profile'"
+    " AND p.due_at <= ? AND coalesce(p.first_attempt_at, ?) > ?)"
+)
+
+
+class Dispatch:
+    """The leaving deliveries of all sites, inside a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._sql = connection.execute
+
+    def claim(
+        self,
+        site_id: str,
+        want: Want,
+        *,
+        now: float,
+        lease_owner: str,
+        lease_until: float,
+        recipient: FindRecipient,
+        profiles_first: bool = True,
+    ) -> list[Claimed]:
+        """Take due deliveries under a lease, the longest due first, each with its recipient.
+
+        Those that have no recipient left are suppressed. With ``profiles_first`` an event waits for a change of its
+        person's profile that is due as well.
+        """
+        where, values = _due(site_id, want, now)
+        if want.kind is DeliveryKind.EVENT and profiles_first:
+            where += _AFTER_PROFILE
+            values += [now, now, now - HEAD_START_SECONDS]
+        elif want.kind in STATE_KINDS:
+            where += _IN_TURN
+        rows = self._sql(
+            f"SELECT {_COLUMNS} FROM deliveries d LEFT JOIN events e ON e.event_id = d.event_id"
+            f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ? /*pg FOR UPDATE OF d SKIP LOCKED */",
+            [*values, want.limit],
+        ).fetchall()
+        claimed = []
+        for row in rows:
+            delivery_id, person_id, visitor_id = row[0], row[13], row[17]
+            current = None if want.kind in _ERRANDS else recipient(person_id, visitor_id)
+            frozen = _recipient(row[15])
+            if frozen is None and current is not None:
+                frozen = msgspec.structs.replace(current, traits={})
+            if frozen is None and want.kind not in _ERRANDS:
+                sources = [State.READY, State.HELD]
+                move(self._sql, delivery_id, sources, State.SUPPRESSED, reason=Reason.UNSENDABLE, settled_at=now)
+                continue
+            move(
+                self._sql,
+                delivery_id,
+                [State.READY, State.HELD],
+                State.SENDING,
+                attempts=row[7] + 1,
+                first_attempt_at=now if row[8] is None else row[8],
+                lease_owner=lease_owner,
+                lease_until=lease_until,
+                recipient=None if frozen is None else msgspec.json.encode(frozen),
+            )
+            if frozen is not None and current is not None and current.traits:
+                frozen = msgspec.structs.replace(frozen, traits=current.traits)
+            claimed.append(_claimed(site_id, row, frozen, now))
+        return claimed
+
+    def has_backlog(self, site_id: str, want: Want, n: int, *, now: float) -> bool:
+        """Whether at least ``n`` deliveries are due."""
+        where, values = _due(site_id, want, now)
+        found = f"SELECT 1 FROM deliveries d WHERE {where} LIMIT ?"
+        return int(self._sql(f"SELECT count(*) FROM ({found}) AS due", [*values, n]).fetchone()[0]) == n
+
+    def settle(
+        self,
+        delivery: Claimed,
+        state: State,
+        *,
+        lease_owner: str,
+        at: float,
+        due_at: float | None = None,
+        reason: Reason | None = None,
+        status: int | None = None,
+        error: str | None = None,
+        counts: bool = True,
+        was_sent: bool = True,
+    ) -> bool:
+        """Note how a send ended; False when the lease has been lost meanwhile and the row is not ours to move.
+
+        ``counts`` False: not the delivery's fault, its attempt does not count. ``was_sent`` False: nor has Klaviyo
+        ever seen it on this attempt.
+        """
+        check_step(State.SENDING, state)
+        values: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+        if status is not None or error is not None:  # otherwise what Klaviyo said last still stands
+            values |= {"status": status, "error": error}
+        if state not in OPEN:
+            values["settled_at"] = at
+        if state is State.DELIVERED:
+            values["payload"] = values["recipient"] = None  # an address that is needed no longer
+        if due_at is not None:
+            values["due_at"] = due_at
+        if reason is not None:
+            values["reason"] = reason
+        if not counts:
+            values["attempts"] = delivery.attempts - 1
+            if not was_sent and delivery.attempts == 1:
+                values["first_attempt_at"] = None
+        try:
+            move(self._sql, delivery.delivery_id, [State.SENDING], state, lease_owner_was=lease_owner, **values)
+        except IllegalTransition:
+            return False
+        return True
+
+    def rescue(self, site_id: str, *, lease_before: float, owner: str) -> int:
+        """Give back what others than ``owner`` hold since before ``lease_before``: their worker died or hangs."""
+        cursor = self._sql(
+            "UPDATE deliveries SET state = ?, lease_owner = NULL, lease_until = NULL"
+            " WHERE site_id = ? AND state = ? AND lease_until < ? AND lease_owner <> ?",
+            (State.READY, site_id, State.SENDING, lease_before, owner),
+        )
+        return int(cursor.rowcount)
+
+    def next_due(self, site_id: str) -> float | None:
+        """When the next delivery becomes due or the next lease ends."""
+        times = [
+            self._sql(
+                "SELECT min(due_at) FROM deliveries WHERE site_id = ? AND kind = ? AND state IN ('ready', 'held')",
+                (site_id, kind),
+            ).fetchone()[0]
+            for kind in DeliveryKind
+        ]
+        leased = "SELECT min(lease_until) FROM deliveries WHERE site_id = ? AND state = 'sending'"
+        times.append(self._sql(leased, (site_id,)).fetchone()[0])
+        return min((time for time in times if time is not None), default=None)
+
+    # The dead
+
+    def dead(self, site_id: str, *, reason: str | None, metric: str | None, since: float, until: float) -> list[Dying]:
+        """What the dead died of, the most frequent first."""
+        where, values = _dead(site_id, reason, metric, since, until)
+        rows = self._sql(
+            "SELECT CASE WHEN metric = '' THEN kind ELSE metric END, reason, status, error, count(*),"
+            f" min(settled_at), max(settled_at) FROM deliveries WHERE {where} GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1",
+            values,
+        )
+        return [
+            Dying(what=what, reason=Reason(why), status=status, error=error, n=n, first_at=first, last_at=last)
+            for what, why, status, error, n, first, last in rows
+        ]
+
+    def replay(
+        self, site_id: str, *, now: float, reason: str | None, metric: str | None, since: float, until: float
+    ) -> int:
+        """Put dead deliveries back, with fresh attempts; how many. They were due long ago: what is live goes first."""
+        check_step(State.DEAD, State.READY)
+        where, values = _dead(site_id, reason, metric, since, until)
+        cursor = self._sql(
+            f"UPDATE deliveries SET state = ?, attempts = 0, first_attempt_at = ?, settled_at = NULL WHERE {where}",
+            [State.READY, now, *values],
+        )
+        return int(cursor.rowcount)
+
+
+def _due(site_id: str, want: Want, now: float) -> tuple[str, list[Any]]:
+    where = "d.site_id = ? AND d.state IN ('ready', 'held') AND d.kind = ? AND d.due_at <= ?"
+    values: list[Any] = [site_id, want.kind, now]
+    if want.due_since > 0:
+        where += " AND d.due_at >= ?"
+        values.append(want.due_since)
+    if want.due_before < float("inf"):
+        where += " AND d.due_at < ?"
+        values.append(want.due_before)
+    if want.untried is not None:
+        where += f" AND d.first_attempt_at IS {'' if want.untried else 'NOT '}NULL"
+    return where, values
+
+
+def _dead(site_id: str, reason: str | None, metric: str | None, since: float, until: float) -> tuple[str, list[Any]]:
+    where = "site_id = ? AND state = ? AND settled_at >= ? AND settled_at <= ?"
+    values: list[Any] = [site_id, State.DEAD, since, until]
+    for column, value in (("reason", reason), ("metric", metric)):
+        if value is not None:
+            where += f" AND {column} = ?"
+            values.append(value)
+    return where, values
+
+
+def _recipient(stored: bytes | None) -> Recipient | None:
+    return None if stored is None else msgspec.json.decode(stored, type=Recipient)
+
+
+def _claimed(site_id: str, row: Sequence[Any], recipient: Recipient | None, now: float) -> Claimed:
+    return Claimed(
+        delivery_id=row[0],
+        site_id=site_id,
+        kind=DeliveryKind(row[1]),
+        unique_id=row[2],
+        metric=row[3],
+        action=row[4],
+        line=row[5],
+        occurred_at=row[6],
+        attempts=row[7] + 1,
+        first_attempt_at=now if row[8] is None else row[8],
+        cause=Reason(row[9]),
+        evidence=row[10],
+        confidence=row[11],
+        backfill=bool(row[12]),
+        person_id=row[13],
+        payload=row[14],
+        recipient=recipient,
+        event=row[16],
+    )
