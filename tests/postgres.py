@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL for the tests: a server of its own on a socket in a folder, a fresh database for each test."""
+"""A throw-away PostgreSQL for the tests: a server of their own on a socket in a folder, each test a fresh database."""
 
 import asyncio
 import contextlib

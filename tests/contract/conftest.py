@@ -9,8 +9,8 @@ import pytest
 
 from relay.model import DeliveryKind, Recipient
 from relay.store.base import Store, Transaction
-from relay.store.rows import Claimed, Draft, JournalRow, Want
 from relay.store.postgres import PostgresStore
+from relay.store.rows import Claimed, Draft, JournalRow, Want
 from relay.store.sqlite import SqliteStore
 from tests import factories
 from tests.factories import NOW

@@ -62,6 +62,8 @@ GOOD = [
     ("COOKIE_DOMAIN", "shop.co.uk", "cookie_domain", "shop.co.uk"),
     ("COUNTRY", "de", "country", "DE"),
     ("DATABASE_URL", "sqlite:////var/lib/relay/relay.db", "database_url", "sqlite:////var/lib/relay/relay.db"),
+    ("DATABASE_URL", "postgresql://db/relay", "database_url", "postgresql://db/relay"),
+    ("DATABASE_URL", "postgres://db/relay", "database_url", "postgres://db/relay"),
     ("CONSOLE_PASSWORD", "open sesame", "console_password", "open sesame"),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - a value to be read
     ("PORT", "80", "port", 80),
@@ -141,7 +143,7 @@ def test_a_secret_is_a_string() -> None:
         {"SECRET_KEYS": f"{MARKER},"},
         {"WRITE_KEY": MARKER, "SERVER_KEY": MARKER},
         {"WRITE_KEY": f"{MARKER} x"},
-        {"DATABASE_URL": f"postgres://relay:{MARKER}@host/db"},
+        {"DATABASE_URL": f"mysql://relay:{MARKER}@host/db"},
         {"KLAVIYO_URL": f"https://user:{MARKER}@host"},
     ],
     ids=["signing key", "server key", "write key", "database password", "url password"],
