@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ class Server:
 
     def database(self) -> str:
         if not self._made:
-            asyncio.run(PostgresStore(self.empty_database(_TEMPLATE)).close())
+            url = self.empty_database(_TEMPLATE)
+            with ThreadPoolExecutor(1) as aside:  # whoever asks may have an event loop running
+                aside.submit(lambda: asyncio.run(PostgresStore(url).close())).result()
         return self.empty_database(f"backflow_test_{os.getpid()}_{next(_numbers)}", template=self._made[0])
 
     def empty_database(self, name: str, *, template: str = "template0") -> str:
@@ -57,7 +60,7 @@ class Server:
 
     def do(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as session:
-            session.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            session.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def forget(self, url: str) -> None:
         """Drop a database, whoever is still in it."""

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
@@ -161,9 +162,8 @@ def test_a_later_number_is_not_seen_before_an_earlier_one(relays: list[OpenStore
 
     async def story(held: psycopg.Connection[Any]) -> None:
         reader = PostgresStore(url)
-        append = asyncio.ensure_future(
-            fast.store.append(factories.entry(messages=[factories.received(message_id="b")]))
-        )
+        later = factories.entry(messages=[factories.received(message_id="b")])
+        append = asyncio.ensure_future(fast.store.append(later))
         await asyncio.to_thread(waiting_for_locks, held, 1)
         assert not append.done()
         assert await reader.entries("shop", 0, 10) == []
@@ -182,7 +182,7 @@ def test_a_later_number_is_not_seen_before_an_earlier_one(relays: list[OpenStore
         held.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
         held.execute(
             "INSERT INTO journal (site_id, received_at, body) VALUES ('shop', 1, %s)",
-            (postgres.msgspec.json.encode(body),),
+            (msgspec.json.encode(body),),
         )
         fast.run(story(held))
 
@@ -327,9 +327,8 @@ def test_who_waits_for_whom(
     with ThreadPoolExecutor(2) as threads, session_of(url) as watch:
         holding = threads.submit(lambda: relays[0].run(relays[0].store.transact(hold, first)))
         assert inside.wait(20)
-        other = threads.submit(
-            lambda: relays[1].run(relays[1].store.transact(lambda tx: done.append("second"), second))
-        )
+        story = relays[1].store.transact(lambda tx: done.append("second"), second)
+        other = threads.submit(lambda: relays[1].run(story))
         if waits:
             waiting_for_locks(watch, 1)
         else:
@@ -612,7 +611,8 @@ def test_a_frozen_holder_loses_its_leases(relays: list[OpenStore], monkeypatch: 
 
 def test_a_bell_rings_in_the_other_process_and_not_in_its_own(relays: list[OpenStore]) -> None:
     async def story() -> None:
-        heard_by_first, rung = [], asyncio.Event()
+        heard_by_first: list[str] = []
+        rung = asyncio.Event()
         first = store_of(relays[0]).leases(heard_by_first.append)
         second = store_of(relays[1]).leases(lambda bell: rung.set() if bell == "journal shop" else None)
         await asyncio.gather(first.take("a", "sender"), second.take("b", "sender"))
