@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
@@ -56,7 +57,7 @@ class Server:
 
     def url_of(self, name: str) -> str:
         given = {key: value for key, value in conninfo_to_dict(self.url).items() if key != "dbname"}
-        return f"postgresql:///{name}?" + "&".join(f"{key}={value}" for key, value in given.items())
+        return f"postgresql:///{name}?{urlencode(given, quote_via=quote)}"
 
     def do(self, statement: str, *names: str) -> None:
         with psycopg.connect(self.url, autocommit=True) as session:
