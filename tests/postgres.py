@@ -25,13 +25,12 @@ from relay.store.postgres import PostgresStore
 
 #: Names a running server that the tests may use instead of starting one; its user must be allowed to make databases.
 VARIABLE = "RELAY_TEST_POSTGRES"
-_TEMPLATE = "backflow_test_template"
 _numbers = itertools.count(1)
 
 
 def program(name: str) -> str | None:
     """Where a program of PostgreSQL's is, on the path or where Debian keeps it."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     return shutil.which(name) or (str(versions[-1]) if versions else None)
 
 
@@ -41,15 +40,18 @@ class Server:
     def __init__(self, url: str) -> None:
         self.url = url
         self._made: list[str] = []
+        self._template: str | None = None
 
     def database(self) -> str:
-        if not self._made:
-            url = self.empty_database(_TEMPLATE)
+        if self._template is None:
+            url = self.empty_database("template")
             with ThreadPoolExecutor(1) as aside:  # whoever asks may have an event loop running
                 aside.submit(lambda: asyncio.run(PostgresStore(url).close())).result()
-        return self.empty_database(f"backflow_test_{os.getpid()}_{next(_numbers)}", template=self._made[0])
+            self._template = self._made[-1]
+        return self.empty_database(str(next(_numbers)), template=self._template)
 
     def empty_database(self, name: str, *, template: str = "template0") -> str:
+        name = f"backflow_test_{os.getpid()}_{name}"
         self._made.append(name)
         self.do("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
         self.do("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE {}", name, template)

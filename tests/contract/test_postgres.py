@@ -121,7 +121,7 @@ def test_every_key_begins_with_the_site(url: str) -> None:
 
 
 def test_relays_that_start_together_migrate_once(postgres: Server) -> None:
-    url = postgres.empty_database("backflow_test_together")
+    url = postgres.empty_database("together")
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(PostgresStore, [url] * 4))
     for store in stores:
@@ -268,7 +268,7 @@ def test_the_journal_grows_by_ranges_and_gives_back_the_empty_ones(
     postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "ROWS", 10)
-    url = postgres.empty_database("backflow_test_ranges")
+    url = postgres.empty_database("ranges")
     opened = OpenStore(lambda folder: PostgresStore(url), tmp_path)
 
     def ranges() -> list[int]:

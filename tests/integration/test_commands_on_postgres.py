@@ -29,7 +29,7 @@ def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.fixture
 def url(postgres: Server) -> Iterator[str]:
     """A fresh database, not migrated yet; its URL has a password."""
-    made = postgres.empty_database("backflow_test_commands")
+    made = postgres.empty_database("commands")
     yield made if "password" in conninfo_to_dict(made) else f"{made}&password={PASSWORD}"
     postgres.forget(made)
 
