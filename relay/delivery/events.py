@@ -4,17 +4,18 @@ A bulk call is no safe retry: a ``unique_id`` Klaviyo has seen before may fail a
 only if Klaviyo has never seen it; after any try whose outcome is unknown it goes alone, where a repeat is recognised.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
 from relay.clock import Clock
 from relay.config import Forward, Site
-from relay.delivery.policy import Alone, GivenBack, Outcome
+from relay.delivery.policy import RETRIED, Alone, GivenBack, Outcome
 from relay.delivery.profiles import Profiles
 from relay.delivery.sent import Sent, proof, recipient
 from relay.klaviyo import mapping
-from relay.klaviyo.answer import NOT_SENT
+from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.bulk import bulk
 from relay.klaviyo.client import Body, KlaviyoClient
 from relay.model import Action, Kept
@@ -23,6 +24,9 @@ from relay.store.rows import Claimed
 #: Bulk calls refused in a row before the events of the next one go alone too: finding many bad ones by their pointers
 #: would cost more calls than it saves.
 MOST_REFUSALS = 3
+
+#: Events mapped in one go, a few milliseconds: requests that are being collected meanwhile wait no longer than that.
+BREATH = 50
 
 _kept = msgspec.json.Decoder(Kept)
 
@@ -51,34 +55,38 @@ class Events:
         mapped: list[int] = []
         sent: dict[int, Sent] = {}
         for index, delivery in enumerate(batch):
+            if index % BREATH == 0:
+                await asyncio.sleep(0)
             try:
                 bodies.append(self._body(delivery))
                 mapped.append(index)
             except Exception:  # a fault of ours, told apart when it is tried alone
                 sent[index] = Sent(answer=NOT_SENT, outcome=Alone(self._clock.now()))
-        alone = Alone(self._clock.now())
         job = bulk(bodies)
         answer = await self._client.create_events(job.body) if any(job.places) else NOT_SENT
-        if answer.is_good:
-            self._refusals = 0
-        is_refused = answer.status is not None and 400 <= answer.status < 500
-        is_refused &= answer.status not in (401, 403, 408, 425, 429)
-        pointed = job.pointed(answer.pointers) if is_refused else set()
-        if is_refused:
-            self._refusals += 1
+        pointed = job.pointed(answer.pointers)
         for number, index in enumerate(mapped):
-            outcome: Outcome | None = None
             if number in job.too_large:
-                outcome = alone
+                sent[index] = Sent(answer=NOT_SENT, outcome=Alone(self._clock.now()))
             elif job.places[number] is None:
-                outcome = GivenBack()
-            elif is_refused:
-                # Klaviyo has processed none of them: those it does not name go on together.
-                is_named = not pointed or number in pointed or self._refusals > MOST_REFUSALS
-                outcome = alone if is_named else GivenBack()
-            is_part = job.places[number] is not None
-            sent[index] = Sent(answer=answer if is_part else NOT_SENT, outcome=outcome)
+                sent[index] = Sent(answer=NOT_SENT)
+            else:
+                is_named = not pointed or number in pointed
+                sent[index] = Sent(answer=answer, outcome=self._outcome(answer, is_named=is_named))
+        if _is_refused(answer):
+            self._refusals += 1
+        elif answer.is_good:
+            self._refusals = 0
         return [sent[index] for index in range(len(batch))]
+
+    def _outcome(self, answer: Answer, *, is_named: bool) -> Outcome | None:
+        """What becomes of one event of a bulk call; None: as the answer says."""
+        if answer.status == 429:
+            return GivenBack()  # due as before, so that it stays backlog
+        if not _is_refused(answer):
+            return None
+        # Klaviyo has processed none of them: those it does not name go on together.
+        return Alone(self._clock.now()) if is_named or self._refusals >= MOST_REFUSALS else GivenBack()
 
     def _body(self, delivery: Claimed) -> Body:
         kept = _kept.decode(delivery.event or b"")
@@ -98,3 +106,9 @@ class Events:
             backfill=delivery.backfill or is_old,
             page_url=kept.page_url,
         )
+
+
+def _is_refused(answer: Answer) -> bool:
+    """Whether Klaviyo has read the call and will not take it."""
+    passing = {401, 403, 429, *RETRIED}
+    return answer.status is not None and 400 <= answer.status < 500 and answer.status not in passing

@@ -54,8 +54,10 @@ class KlaviyoClient:
     Every call waits for its turn, and is not made (``NOT_SENT``) where the endpoint has been closed meanwhile.
     """
 
-    def __init__(self, site: Site, traffic: Traffic) -> None:
+    def __init__(self, site: Site, traffic: Traffic, *, connections: int = CONNECTIONS) -> None:
+        """``connections`` to each endpoint at most."""
         self._site = site
+        self._most = connections
         self._traffic = traffic
         #: Connections of their own for each endpoint: those that hang there are missed by no other.
         self._connections: dict[Endpoint, _Connections] = {}
@@ -133,43 +135,24 @@ class KlaviyoClient:
         reads: bool = False,
         id: str = "",
     ) -> Answer:
-        ticket = await self._traffic.admit(endpoint)
-        if ticket is None or self._is_stopping:
-            if ticket is not None:
+        # The connection first: between the leave and the call there is then nothing left to wait for.
+        async with self._to(endpoint) as connection:
+            ticket = await self._traffic.admit(endpoint)
+            if ticket is None or self._is_stopping:
+                if ticket is not None:
+                    self._traffic.give_back(endpoint, ticket)
+                return NOT_SENT
+            try:
+                answer = await _call(connection, endpoint, body, parameters, reads, id)
+            except BaseException:
                 self._traffic.give_back(endpoint, ticket)
-            return NOT_SENT
-        try:
-            answer = await self._call(endpoint, body, parameters, reads, id)
-        except BaseException:
-            self._traffic.give_back(endpoint, ticket)
-            raise
-        self._traffic.hear(endpoint, ticket, answer)
-        return answer
-
-    async def _call(
-        self, endpoint: Endpoint, body: Body | None, parameters: dict[str, str] | None, reads: bool, id: str
-    ) -> Answer:
-        operation = endpoint.value
-        content = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": _JSON_API}
-        path = operation.path.replace("{id}", quote(id, safe=""))
-        try:
-            async with self._to(endpoint) as connection:
-                response = await connection.request(
-                    operation.method, path, content=content, headers=headers, params=parameters
-                )
-        except httpx.HTTPError as error:
-            return Answer(status=None, error=type(error).__name__)
-        if not response.is_success:
-            return _refusal(response)
-        try:
-            return Answer(status=response.status_code, document=response.json() if reads else None)
-        except ValueError:
-            return Answer(status=None, error="no_json")  # cut short on its way: asked again
+                raise
+            self._traffic.hear(endpoint, ticket, answer)
+            return answer
 
     def _to(self, endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[httpx.AsyncClient]:
         if endpoint not in self._connections:
-            self._connections[endpoint] = _Connections(self._connect)
+            self._connections[endpoint] = _Connections(self._connect, self._most)
         return self._connections[endpoint].free()
 
     def _connect(self) -> httpx.AsyncClient:
@@ -192,11 +175,11 @@ class _Connections:
     """A few connections, the last one used first. Each is a client of its own: httpx's pool looks at all of its
     connections at every request, which costs more than the request from about eight of them on, as measured."""
 
-    def __init__(self, connect: Callable[[], httpx.AsyncClient]) -> None:
+    def __init__(self, connect: Callable[[], httpx.AsyncClient], most: int) -> None:
         self._connect = connect
         self._all: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
-        self._permits = asyncio.Semaphore(CONNECTIONS)
+        self._permits = asyncio.Semaphore(most)
 
     @contextlib.asynccontextmanager
     async def free(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -214,6 +197,30 @@ class _Connections:
     async def close(self) -> None:
         for connection in self._all:
             await connection.aclose()
+
+
+async def _call(
+    connection: httpx.AsyncClient,
+    endpoint: Endpoint,
+    body: Body | None,
+    parameters: dict[str, str] | None,
+    reads: bool,
+    id: str,
+) -> Answer:
+    operation = endpoint.value
+    content = None if body is None else msgspec.json.encode(body)
+    headers = {} if body is None else {"Content-Type": _JSON_API}
+    path = operation.path.replace("{id}", quote(id, safe=""))
+    try:
+        response = await connection.request(operation.method, path, content=content, headers=headers, params=parameters)
+    except httpx.HTTPError as error:
+        return Answer(status=None, error=type(error).__name__)
+    if not response.is_success:
+        return _refusal(response)
+    try:
+        return Answer(status=response.status_code, document=response.json() if reads else None)
+    except ValueError:
+        return Answer(status=None, error="no_json")  # cut short on its way: asked again
 
 
 def found(answer: Answer) -> Found | None:

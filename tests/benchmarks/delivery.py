@@ -64,9 +64,9 @@ class Recording(KlaviyoClient):
 
     bodies: list[tuple[str, bytes]]
 
-    async def _call(self, endpoint: Endpoint, body: Any, *rest: Any) -> Any:
+    async def _send(self, endpoint: Endpoint, body: Any = None, **rest: Any) -> Any:
         self.bodies.append((endpoint.value.path, msgspec.json.encode(body)))
-        return await super()._call(endpoint, body, *rest)
+        return await super()._send(endpoint, body, **rest)
 
 
 def fill(store: Store, n: int, *, due_at: float) -> Awaitable[None]:

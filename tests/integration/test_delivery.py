@@ -10,22 +10,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from relay.delivery.breaker import OUTAGE_FIRST
+from relay.delivery import worker
+from relay.delivery.breaker import FAILURES, OUTAGE_FIRST
 from relay.delivery.claims import LEASE_SECONDS
-from relay.delivery.pace import capacity
 from relay.delivery.states import State
 from relay.errors import StoreUnavailable
 from relay.klaviyo import client, mapping
 from relay.klaviyo.answer import Answer
-from relay.klaviyo.endpoints import Endpoint
 from relay.web.ops import Ops
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, VIEWED, Browser, World, in_world
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
 EVENTS, PROFILES, LOOKUPS = "/api/events", "/api/profile-import", "/api/profiles"
-
-#: Calls that may be under way before the first of them is answered.
-BURST = capacity(Endpoint.CREATE_EVENT)
 
 NO_HOLD: dict[str, Any] = {"hold_seconds": 0}
 
@@ -120,12 +116,10 @@ async def test_a_flood_of_refusals_loses_nothing_doubles_nothing_and_is_met_by_o
     await world.sandbox.script(EVENTS, status=429, times=15, headers={"Retry-After": "1"})
     await shopper.post(*[{"type": "track", "event": "Product Added", "properties": LAMP} for _ in range(80)])
     await world.settle()
-    first = len(world.sandbox.calls(EVENTS))
-    assert first <= BURST, "those that were under way in the same moment, and no more"
-    for n in range(1, 15 - first + 1):
+    for n in range(1, 15):
+        assert world.sandbox.calls(EVENTS) == [429] * n
         await world.settle(0.5)
         await world.settle(0.5)
-        assert world.sandbox.calls(EVENTS) == [429] * (first + n)
     await world.settle(1.0)
     assert world.sandbox.calls(EVENTS) == [429] * 15 + [202] * 80
     assert len(world.received(CART)) == 80
@@ -235,18 +229,18 @@ async def test_days_of_pause_do_not_use_up_the_tries(world: World) -> None:
 @in_world(**NO_HOLD)
 async def test_while_klaviyo_is_down_one_call_at_a_time_asks_how_it_is(world: World) -> None:
     shopper = await known(world)
-    await world.sandbox.script(EVENTS, status=500, times=BURST + 3)
+    await world.sandbox.script(EVENTS, status=500, times=FAILURES + 3)
     await shopper.post(*[{"type": "track", "event": "Product Added", "properties": LAMP} for _ in range(80)])
     await world.settle()
-    assert world.sandbox.calls(EVENTS) == [500] * BURST
+    assert world.sandbox.calls(EVENTS) == [500] * FAILURES
     for n, pause in enumerate([OUTAGE_FIRST, 2 * OUTAGE_FIRST, 4 * OUTAGE_FIRST], start=1):
         await world.settle(pause - 0.5)
-        assert len(world.sandbox.calls(EVENTS)) == BURST + n - 1
+        assert len(world.sandbox.calls(EVENTS)) == FAILURES + n - 1
         await world.settle(0.5)
-        assert world.sandbox.calls(EVENTS) == [500] * (BURST + n)
+        assert world.sandbox.calls(EVENTS) == [500] * (FAILURES + n)
     await world.settle(8 * OUTAGE_FIRST)
     assert len(world.received(CART)) == 80
-    assert sum(row["attempts"] for row in await world.deliveries("Added to Cart")) == 80 + BURST + 3
+    assert sum(row["attempts"] for row in await world.deliveries("Added to Cart")) == 80 + FAILURES + 3
 
 
 # Klaviyo refuses
@@ -451,7 +445,7 @@ async def test_an_event_that_cannot_be_mapped_is_dead_alone(world: World) -> Non
     assert world.emails(CART) == [ANN]
 
 
-@in_world(**NO_HOLD)
+@in_world(connections=2, **NO_HOLD)
 async def test_a_sender_that_is_stopped_in_the_middle_gives_back_what_it_holds(world: World) -> None:
     shopper = await known(world)
     await shopper.add_to_cart()
@@ -623,17 +617,17 @@ async def test_the_running_sender_asks_about_an_outage_every_so_often(world: Wor
     for _ in range(40):
         await shopper.add_to_cart()
     await world.process()
-    await world.sandbox.script(EVENTS, status=500, times=BURST + 2)
+    await world.sandbox.script(EVENTS, status=500, times=FAILURES + 2)
     running = asyncio.create_task(world.sender.run())
-    while len(world.sandbox.calls(EVENTS)) < BURST:
+    while len(world.sandbox.calls(EVENTS)) < FAILURES:
         await world.sandbox.account.changed(10.0)
     while len(world.received(CART)) < 40:
         world.clock.slept.clear()
-        world.clock.advance(1.0)
+        world.clock.advance(worker.IDLE_SECONDS)  # nobody sleeps longer than that
         await world.clock.slept.wait()
     world.sender.stop()
     await running
-    assert world.sandbox.calls(EVENTS) == [500] * (BURST + 2) + [202] * 40
+    assert world.sandbox.calls(EVENTS) == [500] * (FAILURES + 2) + [202] * 40
 
 
 # The books

@@ -80,6 +80,7 @@ class Sandbox:
 
     async def stop(self) -> None:
         await self._http.aclose()
+        self._server.force_exit = True  # a slow answer has nobody left who waits for it
         await self._server.shutdown(sockets=[self._socket])
 
     async def script(self, path: str, *, times: int = 1, **answer: Any) -> None:
@@ -125,7 +126,10 @@ class SteppedClock(FakeClock):
 class World:
     """One site's relay. ``clock`` stands still until a test moves it; nothing runs unless a test says so."""
 
-    def __init__(self, folder: Path, **site: Any) -> None:
+    def __init__(self, folder: Path, *, connections: int = 1, is_paced: bool = False, **site: Any) -> None:
+        """One connection to Klaviyo unless a test needs more: calls then follow each other, and can be counted."""
+        self._connections = connections
+        self._is_paced = is_paced
         self.clock = SteppedClock()
         self.sandbox = Sandbox(self.clock)
         self.site = Site(
@@ -178,8 +182,8 @@ class World:
 
     def new_sender(self) -> Sender:
         """A sender as a fresh process would have it; ``start`` is the caller's."""
-        self.traffic = Traffic(self.clock)
-        client = KlaviyoClient(self.site, self.traffic)
+        self.traffic = Traffic(self.clock, is_paced=self._is_paced)
+        client = KlaviyoClient(self.site, self.traffic, connections=self._connections)
         self._clients.append(client)
         self.sender = Sender(
             self.site,
