@@ -97,7 +97,7 @@ class Workers:
             self._sending[site.site_id] = self._keep_running(site, "sender", partial(self._send, site, client, traffic))
             housekeeping = partial(retention.run, self._store, site, self._clock)
             self._others.append(self._keep_running(site, "processor", partial(self._process, site)))
-            self._others.append(self._keep_running(site, "processor", housekeeping))
+            self._others.append(self._keep_running(site, "processor", housekeeping, "retention"))
 
     async def stop(self) -> None:
         """Let senders finish what they hold for up to DRAIN_SECONDS, then give it back."""
@@ -145,14 +145,17 @@ class Workers:
         )
         await processor.run()
 
-    def _keep_running(self, site: Site, role: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    def _keep_running(
+        self, site: Site, role: str, work: Callable[[], Awaitable[None]], called: str | None = None
+    ) -> asyncio.Task[None]:
         """A fault of ours must not end a worker while the door stays open: it is reported, and the worker goes on."""
-        name = f"{role} {site.site_id}"
+        name = f"{called or role} {site.site_id}"
 
         async def kept_running() -> None:
             while True:
                 try:
                     lost = await self._leases.take(site.site_id, role)
+                    log.info("at work", extra={"site": site.site_id, "reason": name})
                     if await _until(lost, work):
                         return
                     log.warning("a lease is lost; another process may have it", extra={"site": site.site_id})

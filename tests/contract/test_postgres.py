@@ -501,6 +501,30 @@ def test_a_statement_that_takes_too_long_is_given_up(url: str, tmp_path: Path, m
     opened.close()
 
 
+def test_a_relay_that_hangs_inside_a_transaction_holds_up_nobody_for_long(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "IDLE_IN_TRANSACTION_SECONDS", 1)
+    hanging, other = (OpenStore(lambda folder: PostgresStore(url), tmp_path) for _ in range(2))
+    inside, goes_on = threading.Event(), threading.Event()
+
+    def hang(tx: Transaction) -> None:
+        tx.ledger.count("shop", "received")
+        inside.set()
+        assert goes_on.wait(20)
+
+    with ThreadPoolExecutor(1) as threads:
+        hung = threads.submit(lambda: hanging.do(hang))
+        assert inside.wait(20)
+        other.do(lambda tx: tx.ledger.count("shop", "accepted"))
+        goes_on.set()
+        with pytest.raises(StoreUnavailable):
+            hung.result(20)
+    assert other.do(lambda tx: tx.ledger.counts()) == [("shop", "accepted", "", 1)]
+    for opened in (hanging, other):
+        opened.close()
+
+
 # --- the address -----------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Two real relays on one PostgreSQL: who holds the lease works, the other takes over, and nothing is sent twice."""
 
+import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from e2e.servers import RelayProcess, SandboxControl, free_port, served, wait_until
 from relay.demo.sandbox import Account, build_sandbox
-from tests.postgres import Server
+from tests.postgres import Server, own_server
 from tests.process.test_crash import Caller
 
 
@@ -20,13 +22,20 @@ def klaviyo() -> Iterator[SandboxControl]:
 @pytest.fixture
 def relays(tmp_path: Path, postgres: Server, klaviyo: SandboxControl) -> Iterator[list[RelayProcess]]:
     url = postgres.database()
+    with two_relays(tmp_path, url, klaviyo) as relays:
+        yield relays
+    postgres.forget(url)
+
+
+@contextlib.contextmanager
+def two_relays(folder: Path, url: str, klaviyo: SandboxControl) -> Iterator[list[RelayProcess]]:
+    """Two relays at work on the database at ``url``."""
     relays = []
     for name in ("one", "two"):
-        folder = tmp_path / name
-        folder.mkdir()
+        (folder / name).mkdir()
         relays.append(
             RelayProcess(
-                folder,
+                folder / name,
                 port=free_port(),
                 shop_url="http://localhost",
                 klaviyo_url=klaviyo.url,
@@ -34,10 +43,11 @@ def relays(tmp_path: Path, postgres: Server, klaviyo: SandboxControl) -> Iterato
                 database_url=url,
             )
         )
-    yield [relay.start() for relay in relays]
-    for relay in relays:
-        relay.kill()
-    postgres.forget(url)
+    try:
+        yield [relay.start() for relay in relays]
+    finally:
+        for relay in relays:
+            relay.kill()
 
 
 def callers(relays: list[RelayProcess]) -> list[Caller]:
@@ -108,3 +118,23 @@ def test_a_relay_that_stops_hands_over_what_it_has_not_sent(
     wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
     assert all(event["deduplicated_repeats"] == 0 for event in klaviyo.state()["events"]), "a stop sends nothing again"
     assert relays[1].stop() == 0
+
+
+def test_a_database_that_crashes_and_comes_back_costs_nothing_but_time(tmp_path: Path, klaviyo: SandboxControl) -> None:
+    with own_server() as server, two_relays(tmp_path, server.database(), klaviyo) as relays:
+        calling = callers(relays)
+        wait_until(lambda: len(arrived(klaviyo)) >= 40, "events arrive")
+        before = [len(caller.acknowledged) for caller in calling]
+        server.stop(signal.SIGQUIT)
+        server.start()
+        wait_until(
+            lambda: all(len(caller.acknowledged) >= n + 40 for caller, n in zip(calling, before, strict=True)),
+            "both take batches again, without a restart",
+            60,
+        )
+        acknowledged = all_acknowledged(calling)
+        wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
+        ids = arrived(klaviyo)
+        assert len(ids) == len(set(ids))
+        assert relays[0].messages("accepted") == len(ids)
+        assert [relay.stop() for relay in relays] == [0, 0]
