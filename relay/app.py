@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,116 +14,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from relay.clock import Clock, SystemClock
-from relay.config import Settings, Site
-from relay.delivery.pace import Traffic
-from relay.delivery.worker import Sender
+from relay.config import SQLITE, Settings
 from relay.errors import RequestRefused
-from relay.klaviyo.client import KlaviyoClient
-from relay.observe import describe
-from relay.pipeline.process import Processor
-from relay.store import retention
-from relay.store.sqlite import SqliteStore, WorkLock
+from relay.store.postgres import PostgresStore
+from relay.store.sqlite import SqliteStore
 from relay.web.body import Receive
 from relay.web.collect import Collect, Scope, Send
 from relay.web.console import Console
 from relay.web.ops import Ops
 from relay.web.tag import TagFiles
-
-log = logging.getLogger("relay")
-
-#: How long a stopping relay finishes what it is sending before it gives the rest back.
-DRAIN_SECONDS = 20.0
-#: How long a failed worker waits before it starts again.
-RESTART_SECONDS = 1.0
+from relay.workers import Bells, Workers
 
 
-def open_store(settings: Settings) -> SqliteStore:
-    """The store that ``RELAY_DATABASE_URL`` names. Raises StoreUnavailable."""
-    return SqliteStore(Path(settings.database_url.removeprefix("sqlite:///")))
-
-
-class Bells:
-    """How a station tells the next one that there is work: one journal bell and one outbox bell a site."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.journal = {site.site_id: asyncio.Event() for site in settings.sites}
-        self.outbox = {site.site_id: asyncio.Event() for site in settings.sites}
-
-    def ring_journal(self, site_id: str) -> None:
-        self.journal[site_id].set()
-
-
-class Workers:
-    """The processor, the sender and the housekeeping of every site.
-
-    Raises SettingsError when another process works on this database already.
-    """
-
-    def __init__(self, settings: Settings, store: SqliteStore, clock: Clock, bells: Bells) -> None:
-        self._settings = settings
-        self._store = store
-        self._clock = clock
-        self._bells = bells
-        self._lock: WorkLock = store.lock_for_work()
-        #: By API key: sites of one Klaviyo account share its limits.
-        self._traffic: dict[str, Traffic] = {}
-        self._clients: list[KlaviyoClient] = []
-        self._senders: list[Sender] = []
-        self._sending: list[asyncio.Task[None]] = []
-        self._others: list[asyncio.Task[None]] = []
-
-    async def start(self) -> None:
-        for site in self._settings.sites:
-            await self._start_site(site)
-
-    async def stop(self) -> None:
-        """Let senders finish what they hold for up to DRAIN_SECONDS, then give it back."""
-        for task in self._others:
-            task.cancel()
-        for sender in self._senders:
-            sender.stop()
-        if self._sending:
-            _, slow = await asyncio.wait(self._sending, timeout=DRAIN_SECONDS)
-            for task in slow:
-                task.cancel()
-        await asyncio.gather(*self._sending, *self._others, return_exceptions=True)
-        for client in self._clients:
-            await client.close()
-        self._lock.release()
-
-    async def _start_site(self, site: Site) -> None:
-        journal, outbox = self._bells.journal[site.site_id], self._bells.outbox[site.site_id]
-        traffic = self._traffic.setdefault(site.klaviyo_api_key or site.site_id, Traffic(self._clock))
-        client = KlaviyoClient(site, traffic)
-        sender = Sender(site, self._store, client, traffic, self._clock, outbox_rings=outbox, journal_rings=journal)
-        processor = Processor(
-            site,
-            self._store,
-            self._clock,
-            secrets=self._settings.secret_keys,
-            journal_rings=journal,
-            outbox_rings=outbox,
-        )
-        await sender.start()
-        self._clients.append(client)
-        self._senders.append(sender)
-        self._sending.append(self._keep_running(sender.run, f"sender {site.site_id}"))
-        self._others.append(self._keep_running(processor.run, f"processor {site.site_id}"))
-        housekeeping = partial(retention.run, self._store, site, self._clock)
-        self._others.append(self._keep_running(housekeeping, f"retention {site.site_id}"))
-
-    def _keep_running(self, run: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
-        """A fault of ours must not end a worker while the door stays open: it is reported, and the worker goes on."""
-
-        async def kept_running() -> None:
-            while True:
-                try:
-                    return await run()
-                except Exception as error:
-                    log.critical("a worker failed and starts again", extra={"problem": f"{name}: {describe(error)}"})
-                    await self._clock.wait(asyncio.Event(), RESTART_SECONDS)
-
-        return asyncio.create_task(kept_running(), name=name)
+def open_store(settings: Settings) -> SqliteStore | PostgresStore:
+    """The store that ``RELAY_DATABASE_URL`` names. Raises SettingsError or StoreUnavailable."""
+    url = settings.database_url
+    return SqliteStore(Path(url.removeprefix(SQLITE))) if url.startswith(SQLITE) else PostgresStore(url)
 
 
 class Relay:
@@ -135,7 +39,7 @@ class Relay:
         self.settings = settings
         clock = clock or SystemClock()
         self.store = open_store(settings)
-        self._bells = Bells(settings)
+        self._bells = Bells(settings, self.store)
         self._workers = Workers(settings, self.store, clock, self._bells) if work else None
         self._collect = Collect(settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
         self._prefixes = tuple({"/v1/", f"{settings.path_prefix}/v1/"})
@@ -178,7 +82,7 @@ class Relay:
 async def work(settings: Settings, stop: asyncio.Event, clock: Clock | None = None) -> None:
     """Process and deliver without web, until ``stop`` is set."""
     store = open_store(settings)
-    workers = Workers(settings, store, clock or SystemClock(), Bells(settings))
+    workers = Workers(settings, store, clock or SystemClock(), Bells(settings, store))
     try:
         await workers.start()
         await stop.wait()

@@ -126,7 +126,7 @@ def migrate() -> None:
     async def run() -> None:
         store = open_store(settings)
         await store.close()
-        out.print(f"The database is at the present schema: {store.path} and {store.journal_path}")
+        out.print(f"The database is at the present schema: {store.shown}")
 
     _run(run())
 

@@ -123,6 +123,8 @@ def _environment() -> dict[str, str]:
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
+#: How the URL of each database begins.
+SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 #: What belongs to one shop or one Klaviyo account: an environment value is no default for these.
 _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
 _SITE_KEYS = (
@@ -266,9 +268,11 @@ class _Reader:
 
     def _database_url(self) -> str:
         value = self.text("DATABASE_URL") or "sqlite:///relay.db"
-        if not value.startswith("sqlite:///") or value == "sqlite:///":
-            scheme = value.partition(":")[0]
-            raise SettingsError("RELAY_DATABASE_URL", f"expected sqlite:///path/to/file.db, got a {scheme!r} URL")
+        if value.startswith(POSTGRES):
+            return Secret(value)  # it has a password
+        if not value.startswith(SQLITE) or value == SQLITE:
+            expected = "sqlite:///path/to/file.db or postgresql://user:password@host/database"
+            raise SettingsError("RELAY_DATABASE_URL", f"expected {expected}, got a {value.partition(':')[0]!r} URL")
         return value
 
     def _port(self) -> int:

@@ -14,7 +14,7 @@ from relay.config import SHORT_SECRET, Settings, Site
 from relay.delivery.pace import Traffic
 from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
-from relay.store.sqlite import SqliteStore
+from relay.store.base import Store
 
 
 class Check(Struct, frozen=True):
@@ -25,16 +25,16 @@ class Check(Struct, frozen=True):
     text: str
 
 
-async def examine(settings: Settings, store: SqliteStore, relay_url: str | None = None) -> list[Check]:
+async def examine(settings: Settings, store: Store, relay_url: str | None = None) -> list[Check]:
     """Every finding, in the order of an event's path. ``relay_url`` is where browsers reach the relay."""
     relay_host = urlsplit(relay_url).hostname if relay_url else None
     return [check async for check in _examine(settings, store, relay_host)]
 
 
-async def _examine(settings: Settings, store: SqliteStore, relay_host: str | None) -> AsyncIterator[Check]:
+async def _examine(settings: Settings, store: Store, relay_host: str | None) -> AsyncIterator[Check]:
     try:
         await store.check()
-        yield Check("Database", "ok", f"{store.path} and its journal can be written")
+        yield Check("Database", "ok", f"{store.shown} can be written")
     except StoreError as error:
         yield Check("Database", "failed", str(error))
     if any(len(key) < SHORT_SECRET for key in settings.secret_keys):

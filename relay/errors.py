@@ -5,7 +5,8 @@ BackflowError
 ├── RequestRefused       a request is answered with an error of the public contract
 ├── StoreError           the database did not do what was asked
 │   ├── StoreBusy        the bounded write queue is full: answer 503 with Retry-After
-│   └── StoreUnavailable the database cannot be written (disk full, read-only, closed, corrupt)
+│   ├── StoreUnavailable the database cannot be written (disk full, read-only, closed, corrupt)
+│   └── StoreRefused     the database will never take this value (too long for an index, against a constraint)
 └── IllegalTransition    a delivery was asked to take a step its state machine does not have
 
 Expected ends of an event (dropped, waiting, suppressed, dead) are values in ``model``, not exceptions.
@@ -50,6 +51,10 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database cannot be read or written now."""
+
+
+class StoreRefused(StoreError):
+    """The database works, and this value is none it can keep: trying again changes nothing."""
 
 
 class IllegalTransition(BackflowError):

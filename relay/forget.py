@@ -35,7 +35,8 @@ async def forget(store: Store, sites: Sequence[Site], raw_email: str, *, secret:
         raise ValueError("expected an e-mail address")
     known = 0
     for site in sites:
-        marks = await store.transact(partial(_forget, site=site, email=email, secret=secret, now=now))
+        erasing = partial(_forget, site=site, email=email, secret=secret, now=now)
+        marks = await store.transact(erasing, site.site_id)
         known += bool(marks)
         for mark in {email, *marks}:
             await store.scrub(site.site_id, mark)

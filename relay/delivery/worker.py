@@ -87,7 +87,7 @@ class Sender:
                 tx.ledger.resume(site_id, pause.scope)
             return tx.dispatch.rescue(site_id, lease_before=float("inf"), owner=self._owner)
 
-        if rescued := await self._store.transact(fresh):
+        if rescued := await self._store.transact(fresh, site_id):
             log.info("took back deliveries of an earlier process", extra={"rescued": rescued})
 
     async def run(self) -> None:
@@ -143,7 +143,7 @@ class Sender:
             return self._claims.take(tx, self._under_way, now)
 
         try:
-            batches = await self._store.transact(turn)
+            batches = await self._store.transact(turn, self._site.site_id)
         except BaseException:
             self._back = back + self._back
             raise

@@ -6,13 +6,12 @@ anywhere repeats nothing.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from relay.clock import Clock
 from relay.config import Site
-from relay.errors import StoreError
+from relay.errors import StoreError, StoreRefused
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse, steps
@@ -84,12 +83,16 @@ class Processor:
             self._position = await self._store.read(lambda tx: tx.ledger.position(site_id))
         rows = await self._store.entries(site_id, self._position, GROUP)
         if rows:
-            await self._store.transact(lambda tx: self._process(tx, rows))
-            self._position = rows[-1].seq
+            done = await self._store.transact(lambda tx: self._process(tx, rows), site_id)
+            self._position = rows[-1].seq if done else None
             self._outbox_rings.set()
         return len(rows)
 
-    def _process(self, tx: Transaction, rows: Sequence[JournalRow]) -> None:
+    def _process(self, tx: Transaction, rows: Sequence[JournalRow]) -> bool:
+        """Whether the rows were still to be done. They are not when a commit that seemed to fail did not, or when
+        another process has taken over: nobody works twice, whatever the lease says."""
+        if tx.ledger.position(self._site.site_id) != self._position:
+            return False
         sums: dict[tuple[str, str], int] = {}
         for row in rows:
             # The relay's own entries are not messages received from anybody.
@@ -104,14 +107,15 @@ class Processor:
         for (name, reason), n in sums.items():
             tx.ledger.count(self._site.site_id, name, reason, n)
         tx.ledger.advance(self._site.site_id, rows[-1].seq)
+        return True
 
     def _ends(self, tx: Transaction, entry: Entry) -> Iterator[End]:
         for received in entry.messages:
             try:
                 yield tx.attempt(partial(self._take, tx, entry, received))
-            except (StoreError, sqlite3.Error):
-                raise
             except Exception as error:
+                if isinstance(error, StoreError) and not isinstance(error, StoreRefused):
+                    raise
                 # A fault of ours in one message must stop neither its neighbours nor those behind it.
                 log.error("a message could not be processed", extra={"problem": describe(error)})
                 yield End("dropped", DropReason.PROCESSING_FAILED)

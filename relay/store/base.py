@@ -6,6 +6,7 @@
 relay opens the database.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -19,6 +20,8 @@ from relay.store.outbox import Outbox
 from relay.store.rows import Entry, JournalRow
 
 T = TypeVar("T")
+#: Turns a driver's error into one of ours and leaves every other as it is.
+Told = Callable[[BaseException], BaseException]
 
 
 class Transaction(Struct, frozen=True):
@@ -29,13 +32,27 @@ class Transaction(Struct, frozen=True):
     dispatch: Dispatch
     ledger: Ledger
     connection: Connection
+    told: Told
 
     @classmethod
-    def on(cls, connection: Connection) -> "Transaction":
-        return cls(Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection), connection)
+    def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
+        tables = (Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
+        return cls(*tables, connection, told)
 
     def attempt(self, work: Callable[[], T]) -> T:
-        """Run ``work`` inside the transaction; when it raises, only its own changes are undone."""
+        """Run ``work`` inside the transaction; when it raises, only its own changes are undone.
+
+        What the database's driver raises leaves as StoreUnavailable or StoreRefused.
+        """
+        try:
+            return self._attempt(work)
+        except BaseException as error:
+            mine = self.told(error)
+            if mine is error:
+                raise
+        raise mine  # out here: it shall not hold on to the driver's error, which holds on to cursors
+
+    def _attempt(self, work: Callable[[], T]) -> T:
         self.connection.execute("SAVEPOINT attempt")
         try:
             result = work()
@@ -47,8 +64,23 @@ class Transaction(Struct, frozen=True):
         return result
 
 
+class Leases(Protocol):
+    """Who works: of all processes on a database, one at a time has a role (``processor``, ``sender``) of a site."""
+
+    async def take(self, site_id: str, role: str) -> asyncio.Event:
+        """Wait until the role is ours; the event is set when it is lost. Asked again while it is ours: at once."""
+        ...
+
+    async def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
 class Store(Protocol):
     """The contract every database keeps."""
+
+    #: The database as it may be shown to the operator.
+    shown: str
 
     async def append(self, *entries: Entry) -> None:
         """Put a request into the journal, all of it or nothing; returns after its commit.
@@ -65,8 +97,11 @@ class Store(Protocol):
         """Delete the site's journal rows up to position ``up_to`` received before ``older_than``; how many."""
         ...
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` and commit; on any exception nothing of it stays. Raises StoreUnavailable."""
+    async def transact(self, work: Callable[[Transaction], T], site_id: str | None = None) -> T:
+        """Run ``work`` and commit; on any exception nothing of it stays. Raises StoreUnavailable or StoreRefused.
+
+        Transactions of a site happen one after the other; one that names no ``site_id`` is alone with all sites.
+        """
         ...
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
@@ -75,6 +110,17 @@ class Store(Protocol):
 
     async def scrub(self, site_id: str, email: str) -> int:
         """Delete the site's processed journal rows that hold this address; how many."""
+        ...
+
+    def leases(self, hear: Callable[[str], None]) -> Leases:
+        """Begin to take part in the work; ``hear`` is told what other processes ``ring``.
+
+        Raises SettingsError when another process works on a database that allows only one.
+        """
+        ...
+
+    def ring(self, bell: str) -> None:
+        """Tell the other processes at work, soon. A hint that may get lost: they look for work on their own too."""
         ...
 
     async def check(self) -> None:

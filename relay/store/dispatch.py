@@ -77,7 +77,7 @@ class Dispatch:
             values.append(now)
         rows = self._sql(
             f"SELECT {_COLUMNS} FROM deliveries d LEFT JOIN events e ON e.event_id = d.event_id"
-            f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ?",
+            f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ? /*pg FOR UPDATE OF d SKIP LOCKED */",
             [*values, want.limit],
         ).fetchall()
         claimed = []

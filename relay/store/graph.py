@@ -165,7 +165,8 @@ class Graph:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (site_id, kind, value) DO UPDATE SET person_id = excluded.person_id,"
             " trust = CASE WHEN excluded.trust = 'browser' THEN identifiers.trust ELSE excluded.trust END,"
-            " last_at = max(identifiers.last_at, excluded.last_at), message_id = excluded.message_id",
+            " last_at = CASE WHEN excluded.last_at > identifiers.last_at THEN excluded.last_at"
+            " ELSE identifiers.last_at END, message_id = excluded.message_id",
             (site_id, identifier.kind, identifier.value, person_id, trust, at, at, message_id),
         )
 
@@ -200,7 +201,8 @@ class Graph:
             " VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET"
             " first_at = CASE WHEN links.ended_at IS NULL THEN links.first_at ELSE excluded.first_at END,"
-            " last_at = max(links.last_at, excluded.last_at), message_id = excluded.message_id,"
+            " last_at = CASE WHEN excluded.last_at > links.last_at THEN excluded.last_at ELSE links.last_at END,"
+            " message_id = excluded.message_id,"
             # A sign from before a sign-out that arrives after it does not undo it.
             " ended_at = CASE WHEN links.ended_at > excluded.last_at THEN links.ended_at END,"
             " end_reason = CASE WHEN links.ended_at > excluded.last_at THEN links.end_reason END",

@@ -27,7 +27,7 @@ class Ledger:
         """Move the position; it never goes back."""
         self._sql(
             "INSERT INTO positions (site_id, seq) VALUES (?, ?)"
-            " ON CONFLICT (site_id) DO UPDATE SET seq = max(positions.seq, excluded.seq)",
+            " ON CONFLICT (site_id) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > positions.seq",
             (site_id, seq),
         )
 

@@ -1,9 +1,16 @@
 """Bring a database to the present schema (yoyo-migrations; the SQL is in ``store/migrations``)."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from yoyo import get_backend, read_migrations
+from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
+
+from relay.store.dialect import Session
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -20,3 +27,24 @@ def sqlite(path: Path, part: str) -> list[str]:
         return [migration.id for migration in migrations]
     finally:
         backend.connection.close()
+
+
+def postgres(guard: Session, parameters: Mapping[str, Any]) -> list[str]:
+    """Apply what is missing to the database that ``guard`` is a session of; ``parameters`` lead there too."""
+    logging.getLogger("yoyo").setLevel(logging.WARNING)
+    # Relays that start together migrate one after the other. The lock ends with the session, as yoyo's own does not.
+    guard.execute("SELECT pg_advisory_lock(hashtextextended('backflow migrate', 0))")
+    known = {name: parameters.get(name) for name in ("user", "password", "host", "port", "dbname")}
+    others = {name: value for name, value in parameters.items() if name not in known}
+    user, password, host, port, database = known.values()
+    uri = DatabaseURI("postgresql+psycopg", user, password, host, port, database, others)
+    backend = PostgresqlPsycopgBackend(uri, default_migration_table)
+    try:
+        backend.init_database()
+        backend.break_lock()
+        migrations = backend.to_apply(read_migrations(str(_FOLDER / "postgres")))
+        backend.apply_migrations(migrations)
+        return [migration.id for migration in migrations]
+    finally:
+        backend.connection.close()
+        guard.execute("SELECT pg_advisory_unlock_all()")

@@ -22,9 +22,11 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
     """Expire and delete once. Raises StoreError."""
     site_id = site.site_id
     expired = await store.transact(
-        lambda tx: tx.outbox.expire(site_id, occurred_before=now - site.waiting_seconds, at=now)
+        lambda tx: tx.outbox.expire(site_id, occurred_before=now - site.waiting_seconds, at=now), site_id
     )
-    deleted = await store.transact(lambda tx: tx.ledger.delete_events(site_id, received_before=now - EVENT_SECONDS))
+    deleted = await store.transact(
+        lambda tx: tx.ledger.delete_events(site_id, received_before=now - EVENT_SECONDS), site_id
+    )
     position = await store.read(lambda tx: tx.ledger.position(site_id))
     trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)
     if expired or deleted or trimmed:

@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from relay.errors import SettingsError, StoreBusy, StoreUnavailable
+from relay.errors import SettingsError, StoreBusy, StoreRefused, StoreUnavailable
 from relay.store import migrate
 from relay.store.base import Transaction
 from relay.store.rows import Entry, JournalRow
@@ -43,6 +43,7 @@ class SqliteStore:
         """Open (and migrate) the database at ``path`` and its journal beside it. Raises StoreUnavailable."""
         self.path = path
         self.journal_path = path.with_name(f"{path.stem}.journal{path.suffix or '.db'}")
+        self.shown = f"{path} and {self.journal_path}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             migrate.sqlite(self.journal_path, "journal")
@@ -71,12 +72,12 @@ class SqliteStore:
         deleted: int = await self._journal.run(lambda c: c.execute(sql, (site_id, up_to, older_than)).rowcount)
         return deleted
 
-    async def transact(self, work: Callable[[Transaction], T]) -> T:
-        result: T = await self._state.run(lambda connection: work(Transaction.on(connection)))
+    async def transact(self, work: Callable[[Transaction], T], site_id: str | None = None) -> T:
+        result: T = await self._state.run(lambda connection: work(Transaction.on(connection, told)))
         return result
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        return await self._state.read(lambda connection: work(Transaction.on(connection)))
+        return await self._state.read(lambda connection: work(Transaction.on(connection, told)))
 
     async def scrub(self, site_id: str, email: str) -> int:
         position = await self.read(lambda tx: tx.ledger.position(site_id))
@@ -92,16 +93,29 @@ class SqliteStore:
     async def close(self) -> None:
         await asyncio.gather(asyncio.to_thread(self._journal.close), asyncio.to_thread(self._state.close))
 
-    def lock_for_work(self) -> "WorkLock":
+    def leases(self, hear: Callable[[str], None]) -> "WorkLock":
         """Be the only process that works on this database. Raises SettingsError when another one does."""
         return WorkLock(self.path.with_name(f"{self.path.name}.lock"))
+
+    def ring(self, bell: str) -> None:
+        """Nobody hears: a process that only collects (``serve --web-only``) relies on the worker's own looking."""
 
 
 _APPEND = "INSERT INTO journal (site_id, received_at, body) VALUES (?, ?, ?)"
 
 
+def told(error: BaseException) -> BaseException:
+    """SQLite's error as one of ours; any other error as it is."""
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+        return StoreRefused(str(error))
+    return StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
+
+
 class WorkLock:
-    """Held by the process that processes and delivers; the system frees it when the process ends, however it ends."""
+    """Held by the process that processes and delivers; the system frees it when the process ends, however it ends.
+
+    All roles of all sites are its own, and are never lost.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -115,8 +129,14 @@ class WorkLock:
             problem = "another relay is at work on this database, and SQLite allows one"
             raise SettingsError("RELAY_DATABASE_URL", problem) from None
 
+    async def take(self, site_id: str, role: str) -> asyncio.Event:
+        return asyncio.Event()
+
     def release(self) -> None:
         self._file.close()
+
+    async def close(self) -> None:
+        self.release()
 
 
 class _Job:
@@ -179,7 +199,7 @@ class _Writer:
         except RuntimeError as error:  # the executor's word for being shut down
             raise StoreUnavailable("the store is closed") from error
         except sqlite3.Error as error:
-            raise StoreUnavailable(str(error)) from error
+            raise told(error) from error
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._reader.execute("BEGIN")
@@ -240,7 +260,7 @@ class _Writer:
         except BaseException as error:  # every job must hear of it, whatever it was
             traceback.clear_frames(error.__traceback__)  # they may hold cursors
             self._roll_back()
-            failure = StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
+            failure = told(error)
             for job in group:
                 job.error = failure
 

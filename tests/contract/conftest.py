@@ -9,21 +9,28 @@ import pytest
 
 from relay.model import DeliveryKind, Recipient
 from relay.store.base import Store, Transaction
+from relay.store.postgres import PostgresStore
 from relay.store.rows import Claimed, Draft, JournalRow, Want
 from relay.store.sqlite import SqliteStore
 from tests import factories
 from tests.factories import NOW
+from tests.postgres import Server
 
 T = TypeVar("T")
 
-#: Opens the store that lives in a folder; a second opening finds what the first one kept.
-STORES: dict[str, Callable[[Path], Store]] = {"sqlite": lambda folder: SqliteStore(folder / "relay.db")}
+#: Opens the store of a test; a second opening finds what the first one kept.
+Opens = Callable[[Path], Store]
+STORES = ("sqlite", "postgres")
+
+
+def sqlite(folder: Path) -> Store:
+    return SqliteStore(folder / "relay.db")
 
 
 class OpenStore:
     """A store under test, driven step by step."""
 
-    def __init__(self, opens: Callable[[Path], Store], folder: Path) -> None:
+    def __init__(self, opens: Opens, folder: Path) -> None:
         self._opens = opens
         self._folder = folder
         self._runner = asyncio.Runner()
@@ -105,8 +112,16 @@ class OpenStore:
         return tuple(self.do(lambda tx: tx.connection.execute(sql, (delivery_id,)).fetchone()))
 
 
-@pytest.fixture(params=STORES, ids=list(STORES))
+@pytest.fixture(params=STORES)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    store = OpenStore(STORES[request.param], tmp_path)
+    if request.param == "sqlite":
+        store = OpenStore(sqlite, tmp_path)
+        yield store
+        store.close()
+        return
+    server: Server = request.getfixturevalue("postgres")
+    url = server.database()
+    store = OpenStore(lambda folder: PostgresStore(url), tmp_path)
     yield store
     store.close()
+    server.forget(url)

@@ -24,7 +24,7 @@ def bodies(opened: OpenStore) -> list[bytes]:
 
 
 def visitors(opened: OpenStore, table: str) -> list[str | None]:
-    sql = f"SELECT visitor_id FROM {table} ORDER BY 1"  # noqa: S608 - the tests' own names
+    sql = f"SELECT visitor_id FROM {table} ORDER BY visitor_id NULLS FIRST"  # noqa: S608 - the tests' own names
     return [row[0] for row in opened.do(lambda tx: list(tx.connection.execute(sql)))]
 
 

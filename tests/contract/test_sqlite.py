@@ -15,7 +15,8 @@ from relay.errors import SettingsError, StoreBusy, StoreUnavailable
 from relay.store.base import Transaction
 from relay.store.sqlite import MAX_GROUP, SqliteStore, WorkLock, _Writer
 from tests import factories
-from tests.contract.conftest import STORES, OpenStore
+from tests.contract import conftest
+from tests.contract.conftest import OpenStore
 from tests.factories import NOW
 
 PARTS = ("journal", "state")
@@ -23,7 +24,7 @@ PARTS = ("journal", "state")
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[OpenStore]:
-    opened = OpenStore(STORES["sqlite"], tmp_path)
+    opened = OpenStore(conftest.sqlite, tmp_path)
     yield opened
     opened.close()
 
@@ -244,7 +245,7 @@ def test_a_commit_that_fails_is_heard_by_its_caller(sqlite: OpenStore, part: str
 
 def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
-    opened = OpenStore(STORES["sqlite"], tmp_path)
+    opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
         async with Held(opened, "journal") as held:
@@ -263,7 +264,7 @@ def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_closing_a_full_queue_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
-    opened = OpenStore(STORES["sqlite"], tmp_path)
+    opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
         async with Held(opened, "journal") as held:
@@ -314,12 +315,12 @@ def test_reading_the_journal_does_not_wait_for_its_writer(sqlite: OpenStore) -> 
 
 def test_a_second_process_may_not_work_on_the_database(sqlite: OpenStore) -> None:
     assert isinstance(sqlite.store, SqliteStore)
-    lock = sqlite.store.lock_for_work()
+    lock = sqlite.store.leases(lambda bell: None)
     with pytest.raises(SettingsError, match="another relay is at work") as refused:
-        sqlite.store.lock_for_work()
+        sqlite.store.leases(lambda bell: None)
     assert refused.value.key == "RELAY_DATABASE_URL"
     lock.release()
-    sqlite.store.lock_for_work().release()
+    sqlite.store.leases(lambda bell: None).release()
 
 
 def test_the_lock_is_freed_when_its_process_ends_however_it_ends(tmp_path: Path) -> None:
@@ -341,8 +342,8 @@ def test_the_lock_is_freed_when_its_process_ends_however_it_ends(tmp_path: Path)
 
 def test_collecting_needs_no_lock(sqlite: OpenStore, tmp_path: Path) -> None:
     assert isinstance(sqlite.store, SqliteStore)
-    lock = sqlite.store.lock_for_work()
-    web_only = OpenStore(STORES["sqlite"], tmp_path)
+    lock = sqlite.store.leases(lambda bell: None)
+    web_only = OpenStore(conftest.sqlite, tmp_path)
     web_only.append()
     web_only.close()
     lock.release()

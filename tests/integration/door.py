@@ -83,6 +83,7 @@ class Door:
 
     @property
     def store(self) -> SqliteStore:
+        assert isinstance(self.relay.store, SqliteStore)
         return self.relay.store
 
     def __enter__(self) -> "Door":

@@ -342,7 +342,7 @@ async def test_work_takes_over_what_a_dead_process_was_sending_and_ends_cleanly(
 
 @in_world()
 async def test_a_second_worker_on_the_same_database_is_refused_in_one_line(world: World) -> None:
-    lock = world.store.lock_for_work()
+    lock = world.store.leases(lambda bell: None)
     worker = await start(world, "work")
     _, log = await worker.communicate()
     lock.release()
@@ -353,7 +353,7 @@ async def test_a_second_worker_on_the_same_database_is_refused_in_one_line(world
 
 @in_world()
 async def test_a_second_server_on_the_same_database_is_refused_without_a_traceback(world: World) -> None:
-    lock = world.store.lock_for_work()
+    lock = world.store.leases(lambda bell: None)
     server = await start(world, "serve", RELAY_PORT=str(free_port()))
     _, log = await server.communicate()
     lock.release()
@@ -364,7 +364,7 @@ async def test_a_second_server_on_the_same_database_is_refused_without_a_traceba
 
 @in_world()
 async def test_a_server_that_only_collects_may_run_beside_a_worker(world: World) -> None:
-    lock = world.store.lock_for_work()
+    lock = world.store.leases(lambda bell: None)
     server = await start(world, "serve", "--web-only", RELAY_PORT=str(free_port()))
     await line_with(server, "Uvicorn running")
     server.send_signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 import base64
 import json
 
+import msgspec
 import pytest
 
 from relay.config import Consent
@@ -730,8 +731,8 @@ async def test_a_servers_own_visitor_is_found_late(world: World) -> None:
 
 async def journal(world: World) -> str:
     """Everything the journal holds, as text."""
-    rows = await world.store._journal.read(lambda connection: connection.execute("SELECT body FROM journal").fetchall())
-    return "\n".join(body.decode() for (body,) in rows)
+    rows = await world.store.entries("shop", 0, 100_000)
+    return msgspec.json.encode(rows).decode()
 
 
 @in_world()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -109,7 +110,11 @@ async def test_a_message_that_failed_can_be_processed_once_the_fault_is_mended(w
     "error", [StoreUnavailable, sqlite3.OperationalError, sqlite3.DatabaseError], ids=["store", "sqlite", "file"]
 )
 @in_world()
-async def test_a_database_that_fails_skips_nothing_and_keeps_nothing_half(world: World, error: type[Exception]) -> None:
+async def test_a_database_that_fails_skips_nothing_and_keeps_nothing_half(
+    world: World, error: type[Exception], pytestconfig: pytest.Config
+) -> None:
+    if issubclass(error, sqlite3.Error) and pytestconfig.getoption("--store") == "postgres":
+        error = psycopg.OperationalError
     shopper = world.browser()
     await shopper.identify(email=ANN)
     await shopper.post(cart("first"), cart("poison"), cart("last"))

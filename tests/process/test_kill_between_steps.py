@@ -95,8 +95,8 @@ class MortalStore:
     async def append(self, *entries: Any) -> None:
         await self._fate.around(lambda: self._store.append(*entries))
 
-    async def transact(self, work: Callable[[Any], T]) -> T:
-        return await self._fate.around(lambda: self._store.transact(work))
+    async def transact(self, work: Callable[[Any], T], site_id: str | None = None) -> T:
+        return await self._fate.around(lambda: self._store.transact(work, site_id))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

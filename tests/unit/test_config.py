@@ -77,6 +77,8 @@ GOOD = [
      "update_profiles", "page_details") for text in ("off", "false", "No", "0")],
     ("CREATE_PROFILES", "", "create_profiles", True),
     ("DATABASE_URL", "sqlite:////var/lib/relay/relay.db", "database_url", "sqlite:////var/lib/relay/relay.db"),
+    ("DATABASE_URL", "postgresql://db/relay", "database_url", "postgresql://db/relay"),
+    ("DATABASE_URL", "postgres://db/relay", "database_url", "postgres://db/relay"),
     ("CONSOLE_PASSWORD", "open sesame", "console_password", "open sesame"),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - a value to be read
     ("PORT", "80", "port", 80),
@@ -159,7 +161,7 @@ def test_a_secret_is_a_string() -> None:
         {"SECRET_KEYS": f"{MARKER},"},
         {"WRITE_KEY": MARKER, "SERVER_KEY": MARKER},
         {"WRITE_KEY": f"{MARKER} x"},
-        {"DATABASE_URL": f"postgres://relay:{MARKER}@host/db"},
+        {"DATABASE_URL": f"mysql://relay:{MARKER}@host/db"},
         {"KLAVIYO_URL": f"https://user:{MARKER}@host"},
     ],
     ids=["signing key", "server key", "write key", "database password", "url password"],

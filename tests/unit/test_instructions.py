@@ -30,7 +30,7 @@ def marketing(*channels: str, list_id: str | None = None, **fields: Any) -> Subs
     return SubscriptionChange(channels=channels, list_id=list_id, **({"consented_at": AT} | fields))
 
 
-# --- the switches -----------------------------------------------------------------------------------------------------
+# --- the switches ---------------------------------------------------------------------------------------------------
 
 SWITCHES: list[tuple[dict[str, Any], bool]] = [
     ({}, True),
@@ -69,7 +69,7 @@ def test_klaviyos_own_answers_ask_for_nothing() -> None:
     assert asked(Trust.KLAVIYO, traits=ANN | {"subscribe": True}, integrations={"All": False}) == Instructions()
 
 
-# --- lists ------------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------------------------
 
 JOINS: dict[str, tuple[dict[str, Any], str | None, tuple[str, ...]]] = {
     "nothing": ({}, None, ()),
@@ -77,7 +77,7 @@ JOINS: dict[str, tuple[dict[str, Any], str | None, tuple[str, ...]]] = {
     "nested-trait": ({"traits": {"properties": {"listId": f" {LIST} "}}}, LIST, ()),
     "trait": ({"traits": {"listId": LIST}}, LIST, ()),
     "nested-trait-before-the-others": (
-        {"traits": {"listId": OTHER, "properties": {"listId": LIST}}, "integrations": {"Klaviyo": {"listId": "third1"}}},
+        {"traits": {"listId": OTHER, "properties": {"listId": LIST}}, "integrations": {"Klaviyo": {"listId": "third"}}},
         LIST, (),
     ),
     "group": ({"type": "group", "group_id": LIST}, LIST, ()),
@@ -99,7 +99,7 @@ def test_joining_a_list(fields: dict[str, Any], joins: str | None, notes: tuple[
     assert found.leaves is None
 
 
-# --- subscriptions ------------------------------------------------------------------------------------------------------
+# --- subscriptions ----------------------------------------------------------------------------------------------------
 
 SUBSCRIPTIONS: dict[str, tuple[dict[str, Any], SubscriptionChange | None, tuple[str, ...]]] = {
     "nothing": ({}, None, ()),
@@ -232,14 +232,15 @@ def test_a_browsers_wish_is_of_now() -> None:
     assert asked(Trust.BROWSER, traits=ANN | said).subscribe == marketing("email")
 
 
-# --- changes of a profile -----------------------------------------------------------------------------------------------
+# --- changes of a profile ---------------------------------------------------------------------------------------------
 
 PATCHES: dict[str, tuple[dict[str, Any], dict[str, Any], ProfilePatch | None, tuple[str, ...]]] = {
     "nothing": ({}, {}, None, ()),
     "unset": ({"fieldsToUnset": ["plan", "plan", "firstName"]}, {}, ProfilePatch(unset=("plan", "firstName")), ()),
     "unset-one": ({"fieldsToUnset": "plan"}, {}, ProfilePatch(unset=("plan",)), ()),
     "append-the-traits-value": (
-        {"fieldsToAppend": ["skus"]}, {"skus": ["a", "b"], "plan": "gold"}, ProfilePatch(append={"skus": ["a", "b"]}), (),
+        {"fieldsToAppend": ["skus"]}, {"skus": ["a", "b"], "plan": "gold"}, ProfilePatch(append={"skus": ["a", "b"]}),
+        (),
     ),
     "append-a-value-said": ({"fieldsToAppend": {"skus": "a"}}, {}, ProfilePatch(append={"skus": "a"}), ()),
     "unappend": ({"fieldsToUnappend": ["skus"]}, {"skus": "a"}, ProfilePatch(unappend={"skus": "a"}), ()),
@@ -271,7 +272,7 @@ def test_a_server_may_change_a_profile_with_any_call_and_a_browser_with_its_iden
     assert asked(Trust.BROWSER, **fields).patch is None
 
 
-# --- audiences ----------------------------------------------------------------------------------------------------------
+# --- audiences --------------------------------------------------------------------------------------------------------
 
 AUDIENCE = {"computation_class": "audience", "computation_key": "vips", "external_audience_id": LIST}
 MEMBERS: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
@@ -319,7 +320,7 @@ def test_a_computed_trait_is_a_trait_and_a_browser_has_no_audiences() -> None:
     assert asked(Trust.BROWSER, traits=ANN | {"vips": True}, context={"personas": AUDIENCE}) == Instructions()
 
 
-# --- what is remembered -------------------------------------------------------------------------------------------------
+# --- what is remembered -----------------------------------------------------------------------------------------------
 
 TOLD: dict[str, tuple[dict[str, Any], ProfilePatch | None, dict[str, Any]]] = {
     "plain": ({"plan": "gold"}, None, {"plan": "gold"}),
@@ -350,7 +351,7 @@ def test_what_is_cleared_is_cleared_however_it_is_spelt() -> None:
     assert set(told.values()) == {""}
 
 
-# --- whatever is sent ---------------------------------------------------------------------------------------------------
+# --- whatever is sent -------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(
     ["All", "Klaviyo", "listId", "subscribe", "consent", "smsConsent", "properties", "traits", "personas", "email",

@@ -24,6 +24,8 @@ WORLDLY = {"relay.store", "relay.web", "relay.klaviyo.client", "relay.delivery.w
 IO_LIBRARIES = {
     "httpx",
     "sqlite3",
+    "psycopg",
+    "psycopg_pool",
     "starlette",
     "uvicorn",
     "socket",
@@ -138,8 +140,10 @@ def test_imports_run_one_way(package: str, forbidden: tuple[str, ...]) -> None:
         ("relay.cli", ("relay.__main__",)),
         ("relay.demo", ("relay.cli", "relay.demo")),
         ("relay.doctor", ("relay.cli",)),
-        ("relay.store.sqlite", ("relay.app", "relay.doctor", "relay.store")),
-        ("relay.klaviyo.client", ("relay.app", "relay.doctor", "relay.delivery")),
+        ("relay.workers", ("relay.app",)),
+        ("relay.store.sqlite", ("relay.app", "relay.store")),
+        ("relay.store.postgres", ("relay.app", "relay.store")),
+        ("relay.klaviyo.client", ("relay.workers", "relay.doctor", "relay.delivery")),
     ],
 )
 def test_who_may_import_the_upper_floors(module: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,140 @@
+"""Two real relays on one PostgreSQL: who holds the lease works, the other takes over, and nothing is sent twice."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.servers import RelayProcess, SandboxControl, free_port, served, wait_until
+from relay.demo.sandbox import Account, build_sandbox
+from tests.postgres import Server, own_server
+from tests.process.test_crash import Caller
+
+
+@pytest.fixture
+def klaviyo() -> Iterator[SandboxControl]:
+    with served(build_sandbox(Account()), free_port()) as url:
+        yield SandboxControl(url)
+
+
+@pytest.fixture
+def relays(tmp_path: Path, postgres: Server, klaviyo: SandboxControl) -> Iterator[list[RelayProcess]]:
+    url = postgres.database()
+    with two_relays(tmp_path, url, klaviyo) as relays:
+        yield relays
+    postgres.forget(url)
+
+
+@contextlib.contextmanager
+def two_relays(folder: Path, url: str, klaviyo: SandboxControl) -> Iterator[list[RelayProcess]]:
+    """Two relays at work on the database at ``url``."""
+    relays = []
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        relays.append(
+            RelayProcess(
+                folder / name,
+                port=free_port(),
+                shop_url="http://localhost",
+                klaviyo_url=klaviyo.url,
+                hold_seconds="0",
+                database_url=url,
+            )
+        )
+    try:
+        yield [relay.start() for relay in relays]
+    finally:
+        for relay in relays:
+            relay.kill()
+
+
+def callers(relays: list[RelayProcess]) -> list[Caller]:
+    started = [Caller(relay.url) for relay in relays]
+    for caller in started:
+        caller.start()
+    return started
+
+
+def all_acknowledged(callers: list[Caller]) -> set[str]:
+    for caller in callers:
+        caller.enough.set()
+        caller.join(10)
+    return {message_id for caller in callers for message_id in caller.acknowledged}
+
+
+def arrived(klaviyo: SandboxControl) -> list[str]:
+    return [event["unique_id"].rpartition(":")[2] for event in klaviyo.state()["events"]]
+
+
+def test_two_relays_at_work_send_each_message_exactly_once(relays: list[RelayProcess], klaviyo: SandboxControl) -> None:
+    calling = callers(relays)
+    wait_until(lambda: all(len(caller.acknowledged) >= 60 for caller in calling), "both take batches")
+    acknowledged = all_acknowledged(calling)
+    wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
+
+    ids = arrived(klaviyo)
+    assert len(ids) == len(set(ids))
+    assert all(event["deduplicated_repeats"] == 0 for event in klaviyo.state()["events"]), "nobody works twice"
+    for relay in relays:  # each tells the sums of both
+        assert relay.messages("received") == relay.messages("accepted") == len(ids)
+        assert relay.messages("duplicate") == relay.messages("dropped") == 0
+    assert [relay.stop() for relay in relays] == [0, 0]
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_relay_that_is_killed_hands_over_and_nothing_is_lost(
+    relays: list[RelayProcess], klaviyo: SandboxControl, killed: int
+) -> None:
+    """One of the two holds the leases: killing either must leave the other at work."""
+    calling = callers(relays)
+    wait_until(lambda: len(arrived(klaviyo)) >= 40, "events arrive")
+    before = {caller: len(caller.acknowledged) for caller in calling}
+    relays[killed].kill()
+    survivor = calling[1 - killed]
+    wait_until(lambda: len(survivor.acknowledged) >= before[survivor] + 40, "the other one goes on taking batches")
+    acknowledged = all_acknowledged(calling)
+    # What the killed one had claimed is given back by whoever sends now.
+    wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
+
+    ids = arrived(klaviyo)
+    assert len(ids) == len(set(ids))
+    other = relays[1 - killed]
+    assert other.messages("received") == other.messages("accepted") + other.messages("duplicate")
+    assert other.messages("accepted") == len(ids)
+    assert other.stop() == 0
+
+
+def test_a_relay_that_stops_hands_over_what_it_has_not_sent(
+    relays: list[RelayProcess], klaviyo: SandboxControl
+) -> None:
+    calling = callers(relays)
+    wait_until(lambda: len(arrived(klaviyo)) >= 40, "events arrive")
+    assert relays[0].stop() == 0
+    before = len(calling[1].acknowledged)
+    wait_until(lambda: len(calling[1].acknowledged) >= before + 40, "the other one goes on taking batches")
+    acknowledged = all_acknowledged(calling)
+    wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
+    assert all(event["deduplicated_repeats"] == 0 for event in klaviyo.state()["events"]), "a stop sends nothing again"
+    assert relays[1].stop() == 0
+
+
+def test_a_database_that_crashes_and_comes_back_costs_nothing_but_time(tmp_path: Path, klaviyo: SandboxControl) -> None:
+    with own_server() as server, two_relays(tmp_path, server.database(), klaviyo) as relays:
+        calling = callers(relays)
+        wait_until(lambda: len(arrived(klaviyo)) >= 40, "events arrive")
+        before = [len(caller.acknowledged) for caller in calling]
+        server.stop(signal.SIGQUIT)
+        server.start()
+        wait_until(
+            lambda: all(len(caller.acknowledged) >= n + 40 for caller, n in zip(calling, before, strict=True)),
+            "both take batches again, without a restart",
+            60,
+        )
+        acknowledged = all_acknowledged(calling)
+        wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
+        ids = arrived(klaviyo)
+        assert len(ids) == len(set(ids))
+        assert relays[0].messages("accepted") == len(ids)
+        assert [relay.stop() for relay in relays] == [0, 0]
