@@ -16,7 +16,8 @@ PURE = {
     "relay.pipeline.canonical", "relay.pipeline.vocabulary", "relay.pipeline.products", "relay.pipeline.shopify",
     "relay.pipeline.values", "relay.pipeline.consent", "relay.pipeline.decide", "relay.klaviyo.mapping",
     "relay.klaviyo.properties", "relay.klaviyo.profiles", "relay.klaviyo.limits", "relay.klaviyo.currencies",
-    "relay.klaviyo.answer", "relay.klaviyo.bulk", "relay.klaviyo.endpoints", "relay.delivery.breaker",
+    "relay.klaviyo.answer", "relay.klaviyo.bulk", "relay.klaviyo.consent", "relay.klaviyo.lists",
+    "relay.klaviyo.subscriptions", "relay.klaviyo.endpoints", "relay.delivery.breaker",
     "relay.delivery.policy", "relay.delivery.states",
 }  # fmt: skip
 #: What talks to a database, a socket or a person.

@@ -1,0 +1,333 @@
+"""What a call asks for beyond its event: queued for whom it names, at once, or kept out with the reason."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from relay.config import Forward
+from tests.integration.world import CART, HOUR, LAMP, MINUTE, World, in_world, klaviyo_script
+
+ANN, BOB, NUMBER = "ann@mail.com", "bob@mail.com", "+4930901820"
+LIST = "Y6nRLr"
+SUBSCRIBE: dict[str, Any] = {"properties": {"subscribe": True}}
+UNSUBSCRIBE: dict[str, Any] = {"properties": {"subscribe": False}}
+JOIN: dict[str, Any] = {"Klaviyo": {"listId": LIST}}
+#: Kinds of deliveries that these tests are about.
+CHANGES = ("list_add", "list_remove", "subscribe", "unsubscribe")
+
+
+async def changes(world: World) -> list[tuple[str, str, str]]:
+    """Kind, state and reason of every list or subscription change, oldest first."""
+    return [fate for fate in await world.fates() if fate[0] in CHANGES]
+
+
+async def payloads(world: World, kind: str) -> list[dict[str, Any]]:
+    rows = [row for row in await world.deliveries() if row["kind"] == kind]
+    return [msgspec.json.decode(row["payload"]) for row in rows]
+
+
+async def address_of(world: World, row: dict[str, Any]) -> str | None:
+    recipient = await world.store.read(lambda tx: tx.graph.recipient("shop", row["person_id"]))
+    return recipient.email if recipient else None
+
+
+# Whom it is for
+
+
+@in_world()
+async def test_a_servers_wish_is_ready_at_once_and_goes_before_the_profile(world: World) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN} | SUBSCRIBE, "messageId": "m1"})
+    await world.process()
+    assert await world.fates() == [("subscribe", "ready", "asked"), ("profile", "held", "klaviyo_absent")]
+    (subscribe, _) = await world.deliveries()
+    assert subscribe["unique_id"] == "backflow:subscribe:m1"
+    assert subscribe["due_at"] == world.clock.now()
+    assert await address_of(world, subscribe) == ANN
+    (payload,) = await payloads(world, "subscribe")
+    assert payload == {"channels": ["email"], "consented_at": subscribe["occurred_at"]}
+
+
+@in_world(list_id=LIST)
+async def test_a_popup_subscribes_the_address_typed_into_it(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    await world.process()
+    assert await changes(world) == [("subscribe", "ready", "asked")]
+    assert [payload["list_id"] for payload in await payloads(world, "subscribe")] == [LIST]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"type": "identify", "userId": "customer-ann", "traits": SUBSCRIBE}, id="by a customer's ID"),
+        pytest.param({"type": "identify", "traits": SUBSCRIBE}, id="by the cookie alone"),
+        pytest.param({"type": "group", "groupId": LIST, "traits": {"subscribe": True}}, id="a group by the cookie"),
+        pytest.param({"type": "group", "groupId": LIST}, id="joining by the cookie"),
+        pytest.param(
+            {"type": "group", "groupId": LIST, "traits": {"email": ANN, "subscribe": True}}, id="an address of a group"
+        ),
+        pytest.param({"type": "identify", "userId": "customer-ann", "traits": UNSUBSCRIBE}, id="unsubscribing"),
+        pytest.param({"type": "identify", "userId": "customer-ann", "integrations": JOIN}, id="joining by an ID"),
+    ],
+)
+@in_world()
+async def test_a_browser_speaks_only_for_the_address_it_gives_in_the_same_call(
+    world: World, message: dict[str, Any]
+) -> None:
+    await world.server({"type": "identify", "userId": "customer-ann", "traits": {"email": ANN}})
+    shopper = world.browser()
+    await shopper.identify("customer-ann", email=ANN)
+    await shopper.post(message)
+    await world.process()
+    assert [(state, reason) for _, state, reason in await changes(world)] == [("suppressed", "unproven")]
+
+
+@in_world()
+async def test_the_context_of_a_browsers_group_may_give_the_address(world: World) -> None:
+    member = {"type": "group", "groupId": LIST, "context": {"traits": {"email": ANN}}}
+    await world.browser().post(member, member | {"traits": {"subscribe": True, "smsConsent": True}})
+    await world.process()
+    assert await changes(world) == [("list_add", "ready", "asked"), ("subscribe", "ready", "asked")]
+    assert [payload["channels"] for payload in await payloads(world, "subscribe")] == [["email"]]
+    assert (await world.sums())["refused_instruction sms_without_phone"] == 1
+
+
+@in_world()
+async def test_a_number_that_is_somebody_elses_gets_no_messages(world: World) -> None:
+    await world.server({"type": "identify", "userId": "bob", "traits": {"email": BOB, "phone": NUMBER}})
+    both = {"properties": {"subscribe": True, "consent": ["email", "sms"]}}
+    await world.server({"type": "identify", "traits": {"email": ANN, "phone": NUMBER} | both})
+    await world.browser().identify(email=ANN, phone=NUMBER, **both)
+    only_sms = {"properties": {"subscribe": True, "consent": "sms"}}
+    await world.browser().identify(email=ANN, phone=NUMBER, **only_sms)
+    await world.process()
+    assert [payload["channels"] for payload in await payloads(world, "subscribe")] == [["email"], ["email"], ["sms"]]
+    assert await changes(world) == [
+        ("subscribe", "ready", "asked"), ("subscribe", "ready", "asked"), ("subscribe", "suppressed", "unproven"),
+    ]  # fmt: skip
+
+
+@in_world()
+async def test_an_address_that_has_changed_since_is_not_subscribed_in_its_place(world: World) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": "ann.new@mail.com"}})
+    await world.browser().identify(email=ANN, **SUBSCRIBE)
+    await world.process()
+    assert await changes(world) == [("subscribe", "suppressed", "unproven")]
+
+
+@in_world()
+async def test_a_text_subscribes_nobody(world: World) -> None:
+    for said in ("false", "true", 1):
+        await world.server({"type": "identify", "traits": {"email": ANN, "properties": {"subscribe": said}}})
+    await world.process()
+    assert await changes(world) == []
+    assert (await world.sums())["refused_instruction unreadable_subscribe"] == 3
+
+
+# When it goes
+
+
+@in_world()
+async def test_a_customer_without_an_address_is_subscribed_once_it_is_known(world: World) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": SUBSCRIBE, "integrations": JOIN})
+    await world.process()
+    assert await changes(world) == [("subscribe", "waiting", "identity_pending")]
+    await world.server({"type": "identify", "userId": "8", "traits": {"email": BOB}})
+    await world.process()
+    assert await changes(world) == [("subscribe", "waiting", "identity_pending")]
+    world.clock.advance(HOUR)
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    await world.process()
+    assert await changes(world) == [("subscribe", "ready", "asked")]
+    (row,) = [row for row in await world.deliveries() if row["kind"] == "subscribe"]
+    assert await address_of(world, row) == ANN
+    assert row["due_at"] == world.clock.now()
+
+
+@in_world()
+async def test_nobody_else_in_the_same_browser_is_subscribed_for_a_customer_without_an_address(world: World) -> None:
+    jar = {"anonymousId": "jar-1"}
+    await world.server({"type": "identify", "userId": "7", "traits": SUBSCRIBE} | jar)
+    await world.server({"type": "identify", "traits": {"email": BOB}} | jar)
+    await world.process()
+    assert await changes(world) == [("subscribe", "waiting", "identity_pending")]
+
+
+@in_world()
+async def test_klaviyos_script_takes_no_wishes_over(world: World) -> None:
+    shopper = world.browser()
+    await shopper.post(
+        {
+            "type": "identify",
+            "traits": {"email": ANN} | SUBSCRIBE,
+            "integrations": {"Klaviyo": {"fieldsToUnset": ["plan"]}},
+            "context": klaviyo_script(identified=True),
+        }
+    )
+    await shopper.identify(email=ANN, firstName="Ann")
+    world.clock.advance(1.0)
+    await shopper.track("Product Viewed", LAMP, context=klaviyo_script(identified=True))
+    await world.process()
+    assert await world.fates() == [
+        ("subscribe", "ready", "asked"),
+        ("profile", "ready", "asked"),
+        ("profile", "suppressed", "native_replayed"),
+        ("Viewed Product", "suppressed", "native"),
+    ]
+
+
+@in_world(forward=Forward.SHADOW)
+async def test_a_shop_that_watches_changes_nothing(world: World) -> None:
+    await world.server(
+        {"type": "identify", "userId": "7", "traits": {"email": ANN, "plan": "gold"} | SUBSCRIBE},
+        {"type": "identify", "userId": "8", "traits": {"plan": "gold"} | UNSUBSCRIBE},
+        {"type": "group", "userId": "7", "groupId": LIST},
+    )
+    await world.process()
+    assert {(state, reason) for _, state, reason in await world.fates()} == {("suppressed", "shadow")}
+    assert [kind for kind, _, _ in await world.fates()] == [
+        "subscribe", "profile", "unsubscribe", "profile", "list_add",
+    ]  # fmt: skip
+
+
+@in_world()
+async def test_privacy_control_lets_no_wish_through(world: World) -> None:
+    await world.browser(**{"Sec-GPC": "1"}).identify(email=ANN, **SUBSCRIBE)
+    await world.process()
+    assert await world.fates() == [("subscribe", "suppressed", "gpc")]
+    assert await world.rows("SELECT * FROM persons") == []
+
+
+@in_world()
+async def test_without_consent_nothing_is_asked_for(world: World) -> None:
+    await world.browser().post(
+        {"type": "identify", "traits": {"email": ANN} | SUBSCRIBE, "context": {"consent": {"marketing": False}}}
+    )
+    await world.process()
+    assert await world.deliveries() == []
+
+
+@in_world()
+async def test_a_withdrawn_consent_stops_a_subscription_and_no_unsubscription(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    await shopper.identify(email=ANN, **UNSUBSCRIBE)
+    await shopper.track("Consent Updated", context={"consent": {"marketing": False}})
+    await world.process()
+    assert await changes(world) == [("subscribe", "suppressed", "consent_withdrawn"), ("unsubscribe", "ready", "asked")]
+
+
+@in_world()
+async def test_a_repeated_call_asks_once(world: World) -> None:
+    wish = {"type": "group", "userId": "7", "groupId": LIST, "messageId": "m1", "context": {"traits": {"email": ANN}}}
+    await world.server(wish, wish)
+    await world.server(wish)
+    await world.process()
+    assert await changes(world) == [("list_add", "ready", "asked")]
+    assert [row["unique_id"] for row in await world.deliveries() if row["kind"] == "list_add"] == [
+        f"backflow:list_add:m1:{LIST}"
+    ]
+    assert await payloads(world, "list_add") == [{"list_id": LIST}]
+
+
+@in_world()
+async def test_an_audience_is_a_list_and_no_metric(world: World) -> None:
+    personas = {"computation_class": "audience", "computation_key": "vips", "external_audience_id": LIST}
+    context = {"personas": personas, "traits": {"email": ANN}}
+    await world.server(
+        {"type": "track", "event": "Audience Entered", "properties": {"vips": True}, "context": context},
+        {"type": "identify", "traits": {"email": ANN, "vips": False}, "context": context},
+    )
+    await world.process()
+    assert await changes(world) == [("list_add", "ready", "asked"), ("list_remove", "ready", "asked")]
+    assert "Audience Entered" not in [what for what, _, _ in await world.fates()]
+    assert await world.rows("SELECT * FROM metrics") == []
+
+
+# Not for Klaviyo
+
+
+@in_world(hold_seconds=0)
+async def test_what_is_not_for_klaviyo_is_kept_and_goes_no_further(world: World) -> None:
+    off = {"integrations": {"All": False}}
+    await world.server(
+        {"type": "identify", "userId": "7", "traits": {"email": ANN, "plan": "gold"} | SUBSCRIBE} | off,
+        {"type": "track", "userId": "7", "event": "Product Added", "properties": LAMP} | off,
+    )
+    await world.settle()
+    assert await world.fates() == [
+        ("profile", "suppressed", "not_for_klaviyo"),
+        ("Added to Cart", "suppressed", "not_for_klaviyo"),
+    ]
+    assert await world.sums() == {"received": 2, "accepted": 2}
+    assert list(world.sandbox.account.profiles) == []
+    # Who they are is known all the same; what else that call said of them is not told with a later one.
+    await world.server({"type": "track", "userId": "7", "event": "Product Added", "properties": LAMP})
+    await world.settle()
+    assert world.emails(CART) == [ANN]
+    assert "plan" not in world.profile_of(world.received(CART)[0]).properties
+
+
+@in_world()
+async def test_an_order_that_is_not_for_klaviyo_ends_the_story_of_its_cart(world: World) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    await world.server({"type": "track", "userId": "7", "event": "Product Added", "properties": LAMP})
+    order = {"type": "track", "userId": "7", "event": "Order Completed", "properties": {"order_id": "1"}}
+    await world.server(order | {"integrations": {"Klaviyo": False}})
+    await world.process()
+    (cart,) = await world.deliveries("Added to Cart")
+    assert (cart["state"], cart["backfill"]) == ("held", 1)
+    assert ("Placed Order", "suppressed", "not_for_klaviyo") in await world.fates()
+
+
+# Changes of a profile
+
+
+@in_world(hold_seconds=0)
+async def test_what_was_cleared_does_not_come_back_with_the_next_event(world: World) -> None:
+    shopper = {"type": "identify", "userId": "7"}
+    await world.server(shopper | {"traits": {"email": ANN, "plan": "gold", "firstName": "Ann", "skus": "a"}})
+    await world.settle()
+    profile = world.sandbox.account.profiles.owner("email", ANN)
+    assert profile is not None
+    assert (profile.first_name, profile.properties["plan"], profile.properties["skus"]) == ("Ann", "gold", "a")
+    options = {"fieldsToUnset": ["plan", "firstName"], "fieldsToAppend": ["skus"]}
+    await world.server(shopper | {"traits": {"skus": "b"}, "integrations": {"Klaviyo": options}})
+    await world.server({"type": "track", "userId": "7", "event": "Product Added", "properties": LAMP})
+    await world.settle()
+    assert (profile.first_name, profile.properties.get("plan")) == (None, None)
+    assert profile.properties["skus"] == ["a", "b"]
+    assert world.emails(CART) == [ANN]
+    await world.server(shopper | {"traits": {"plan": "silver"}})
+    await world.settle()
+    assert profile.properties["plan"] == "silver"
+
+
+@in_world(hold_seconds=0)
+async def test_any_call_that_tells_something_new_of_a_person_updates_their_profile(world: World) -> None:
+    traits = {"email": ANN, "plan": "gold"}
+    quiz = {"type": "track", "event": "Quiz Done", "context": {"traits": traits}}
+    await world.server(quiz, quiz, {"type": "page", "context": {"traits": traits | {"plan": "silver"}}})
+    await world.settle()
+    assert [what for what, _, _ in await world.fates()] == ["profile", "Quiz Done", "Quiz Done", "profile"]
+    profile = world.sandbox.account.profiles.owner("email", ANN)
+    assert profile is not None
+    assert profile.properties["plan"] == "silver"
+
+
+@in_world(hold_seconds=0)
+async def test_what_is_told_of_a_customer_without_an_address_waits_and_is_told_once(world: World) -> None:
+    for plan in ("gold", "silver"):
+        await world.server({"type": "identify", "userId": "7", "traits": {"plan": plan}})
+    patch = {"Klaviyo": {"fieldsToAppend": {"skus": "a"}}}
+    await world.server({"type": "identify", "userId": "7", "integrations": patch})
+    await world.settle()
+    assert await world.fates() == [("profile", "waiting", "identity_pending")] * 2
+    await world.server({"type": "alias", "userId": "7", "context": {"traits": {"email": ANN}}})
+    await world.settle(MINUTE)
+    assert {(state, what) for what, state, _ in await world.fates()} == {("delivered", "profile")}
+    profile = world.sandbox.account.profiles.owner("email", ANN)
+    assert profile is not None
+    assert (profile.properties["plan"], profile.properties["skus"]) == ("silver", ["a"])
