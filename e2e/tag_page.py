@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
@@ -111,7 +111,7 @@ class TagPage:
 
     # -- life
 
-    def __enter__(self) -> "TagPage":
+    def __enter__(self) -> Self:
         transports = self._transports
 
         class Protocol(H11Protocol):

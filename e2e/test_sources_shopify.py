@@ -2,13 +2,13 @@
 
 import json
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page
 
-from e2e.tag_page import TagPage, name_of
+from e2e.platforms import Shopify
+from e2e.tag_page import Answer, TagPage, name_of
 from e2e.test_tag import expect, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
@@ -149,3 +149,119 @@ def test_theme_that_leaves_for_the_cart_page_at_once_loses_no_add(page: Page, si
     assert (properties["name"], properties["price"], properties["quantity"]) == ("Shirt 11", 12.5, 2)
 
 
+# -- a theme's own page
+
+
+@pytest.fixture
+def theme() -> Iterator[Shopify]:
+    with Shopify() as shop:
+        yield shop
+
+
+def test_dawns_form_is_one_event_with_its_publication(page: Page, theme: Shopify) -> None:
+    visit(page, theme, "/products/shirt")
+    theme.wait_for("page")
+    page.wait_for_function("subscribers['cart-update']")
+    expect(page, theme, run(page, "document.querySelector('#product-form button').click()"), must=("Product Added",))
+    message = theme.message("Product Added")
+    assert sorted(message["context"]["capture"]) == ["dawn", "shopify_cart"]
+    properties = message["properties"]
+    assert (properties["variant_id"], properties["quantity"], properties["cart_value"]) == (11, 2, 25)
+    assert page.evaluate("answered.product_title") == "Shirt 11"
+
+
+def test_dawns_refusal_is_no_event(page: Page, theme: Shopify) -> None:
+    visit(page, theme)
+    page.wait_for_function("subscribers['cart-update']")
+    script = """async () => { document.querySelector('#product-form [name=id]').value = '0';
+      document.querySelector('#product-form button').click();
+      while (!window.answered) await new Promise(requestAnimationFrame); }"""
+    expect(page, theme, run(page, script), must=(), must_not=("Product Added",))
+
+
+@pytest.mark.parametrize(
+    "how", ["document.querySelector('#plain button').click()", "plain.submit()"], ids=["button", "script"]
+)
+def test_a_theme_without_script_loses_no_add(page: Page, theme: Shopify, how: str) -> None:
+    visit(page, theme, "/products/shirt")
+    theme.wait_for("Product Viewed")
+    page.evaluate(f"() => {{ {how}; }}")
+    page.wait_for_url("**/cart")
+    theme.wait_for("Product Added")
+    properties = theme.message("Product Added")["properties"]
+    assert (int(properties["variant_id"]), properties["product_id"], properties["quantity"]) == (12, 1, 3)
+    assert (properties["sku"], properties["price"]) == ("SKU-12", 13.5)
+    assert len(theme.requests) == 1
+
+
+def test_signed_in_customer_is_told_once_a_visit(page: Page, theme: Shopify) -> None:
+    theme.pages["/"] = theme.pages["/next"] = "<script>var __st = {a: 1, offset: 0, reqid: 'r', cid: 98765};</script>"
+    visit(page, theme)
+    theme.wait_for("identify")
+    assert theme.message("identify")["userId"] == "98765"
+    visit(page, theme, "/next")
+    expect(page, theme, run(page, "1"), must=())
+    assert theme.names.count("identify") == 1
+
+
+def test_cart_carries_the_visitors_handle_once_and_after_the_pages_own_calls(page: Page, theme: Shopify) -> None:
+    visit(page, theme)
+    page.evaluate("localStorage.setItem('backflow.handle', 'h-1')")
+    theme.hold_cart = threading.Event()
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: theme.cart_reads, "the cart is read")
+    assert theme.requests == []
+    theme.hold_cart.set()
+    theme.wait(lambda: theme.requests, "the handle arrives")
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: len(theme.cart_reads) == 2, "the second add is read")
+    theme.token = "token-2"
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: len(theme.requests) == 2, "another cart gets it too")
+    assert theme.requests == [("/cart/update.js", {"attributes": {"_backflow": "h-1"}})] * 2
+    assert "Product Removed" not in theme.names
+
+
+def test_without_a_handle_or_consent_the_cart_carries_nothing(page: Page, theme: Shopify) -> None:
+    theme.settings["consent"] = "required"
+    visit(page, theme)
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: theme.cart_reads, "the cart is read")
+    assert page.evaluate("Object.keys(localStorage)") == []
+    page.evaluate("() => { backflow.consent({marketing: true}); localStorage.setItem('backflow.handle', 'h-1'); }")
+    theme.token = "token-2"
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: theme.requests, "the handle arrives")
+    assert len(theme.requests) == 1
+
+
+def test_cart_that_answers_late_still_completes_the_add(page: Page, site: TagPage) -> None:
+    site.hold_cart = threading.Event()
+    visit(page, site)
+    page.evaluate(JSON_BODY)
+    site.wait(lambda: site.cart_reads, "the cart is read")
+    page.wait_for_function(
+        "(then) => performance.now() > then + 800", arg=page.evaluate("performance.now()")
+    )  # sources are merged
+    site.hold_cart.set()
+    site.wait_for("Product Added")
+    assert site.message("Product Added")["properties"]["cart_value"] == 25
+
+
+def test_two_quick_adds_of_one_variant_are_two_events(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    page.evaluate(
+        """() => Promise.all([1, 2].map(() => fetch("/cart/add.js", {method: "POST",
+        body: new URLSearchParams("id=11&quantity=1")}))).then(() => 1)"""
+    )
+    site.wait(lambda: site.names.count("Product Added") == 2, "both adds")
+
+
+def test_adds_are_kept_while_the_relay_is_down(page: Page, site: TagPage) -> None:
+    site.plan.otherwise = Answer(503)
+    visit(page, site)
+    page.evaluate(JSON_BODY)
+    site.wait(lambda: any("Product Added" in arrival.names for arrival in site.arrivals), "a first try")
+    site.plan.otherwise = Answer()
+    visit(page, site, "/next")
+    site.wait_for("Product Added")

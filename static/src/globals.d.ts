@@ -20,6 +20,7 @@ interface Window {
   _klOnsite?: unknown;
   _learnq?: unknown;
   Shopify?: any;
+  Temporal?: any;
   dataLayer?: any;
   __tcfapi?: any;
   OneTrust?: any;

@@ -22,7 +22,6 @@ const LOOK = 2000; // ms between two looks at consent platforms
 attempt(() => {
   // A frame shows a part of a page, and the page around it has a tag of its own.
   if (!relay || installed() || window.top !== window) return;
-  checkConsent();
   for (const { name, detect, listen } of SOURCES) {
     attempt(() => detect() && listen(guarded((type, call, wait) => seen(type, call, name, wait))));
   }

@@ -55,7 +55,7 @@ export const seen = (type, call, name, wait) => {
   path = location.pathname;
   const api = name === "api";
   if (type !== "track" || !call.event) {
-    const text = stringify(call);
+    const text = type + stringify(call);
     if (type === "identify" && !api && people.has(text)) return;
     people.add(text);
     record(type, call, [name]);

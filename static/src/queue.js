@@ -17,8 +17,7 @@ const LARGEST_MESSAGE = 32_768; // characters; the relay takes as many bytes
 
 let last = 0;
 let dropped = 0;
-let size = 0;
-for (const key of local.keys(PREFIX)) size += (local.get(key) || "").length;
+let size = local.keys(PREFIX).length * 1000; // about: what earlier pages and other tabs have left is not read for it
 
 /**
  * A new message's ID: the time in microseconds, which never repeats in this page, and a random part nobody can guess,
@@ -62,7 +61,7 @@ export const oldest = (most, until, without) => {
     const text = local.get(key) ?? "";
     const message = parsed(text);
     if (message) {
-      sum += new Blob([text]).size;
+      sum += new TextEncoder().encode(text).length;
       if (batch.length && (sum > CHUNK || batch.length >= most)) break;
       batch.push([key, message, text.length]);
     } else local.remove(key); // Somebody else has written here.

@@ -34,10 +34,10 @@ let timer = 0;
 
 /** Sends what is queued, unless a request is in flight or the relay has asked to wait. */
 export const send = guarded(() => {
-  if (locked || flying.size || timer) return;
+  if (locked || flying.size || timer || allowed === undefined) return;
   const pause = pauseLeft();
   if (pause) later(pause);
-  else if (next().length) {
+  else {
     locked = true;
     // Another tab that is sending reads our messages too.
     const { locks } = navigator;
@@ -45,12 +45,10 @@ export const send = guarded(() => {
   }
 });
 
-const next = () => (allowed === undefined || flying.size ? [] : oldest(most, held));
-
 const drain = async () => {
   /** @type {Entry[]} */
   let batch;
-  while ((batch = next()).length && (await deliver(batch)));
+  while ((batch = flying.size ? [] : oldest(most, held)).length && (await deliver(batch)));
   locked = false; // In the tick of the last look: what is recorded from now on asks anew.
 };
 
@@ -155,7 +153,7 @@ const leave = () => {
   if (batch.length > (repeat ? flying.size : 0)) deliver(batch, true).then(send);
 };
 
-/** Sends now, and whenever the page's life gives a reason to. */
+/** Sends whenever the page's life gives a reason to. The first is its page view, which takes along what is left. */
 export const startSending = () => {
   on(document, "visibilitychange", () => (document.hidden ? leave() : retry()));
   on(window, "pagehide", leave);
@@ -165,5 +163,4 @@ export const startSending = () => {
     flying.clear(); // Whatever was in flight when the page was frozen has no answer any more.
     retry();
   });
-  send();
 };

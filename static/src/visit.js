@@ -67,9 +67,9 @@ export const visit = () => {
       if (utm) touch.campaign[utm === "campaign" ? "name" : utm] = value.replace(/\+/g, " ");
       else known.ids[name] = [(touch.clickIds[name] = value), now + days * DAY];
       known.last = touch;
+      known.first = fresh(known.first) || touch;
+      local.set(KEY, stringify(known));
     }
-    known.first = fresh(known.first) || known.last;
-    local.set(KEY, stringify(known));
     tidy("bf"); // Ours, so nobody else waits for it.
   }
   /** @type {Names | undefined} undefined: none */
@@ -82,4 +82,4 @@ export const visit = () => {
 };
 
 /** @param {Touch} [touch] */
-const fresh = (touch) => (Date.now() - (touch?.time || 0) < TOUCH * DAY ? touch : undefined);
+const fresh = (touch) => (touch && Date.now() - touch.time < TOUCH * DAY ? touch : undefined);

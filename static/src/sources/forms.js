@@ -1,6 +1,6 @@
 // What shoppers hand over themselves: their address in a form they submit, a product in a form that needs no script.
 
-import { attempt, on } from "../guard.js";
+import { attempt, ignore, on } from "../guard.js";
 import { shown } from "../merge.js";
 import { told } from "./hook.js";
 import { asked, lines, watch } from "./requests.js";
@@ -33,11 +33,11 @@ export const forms = {
     const submitted = (/** @type {any} */ form, /** @type {any} */ button = undefined) => {
       const data = new FormData(form);
       if (button?.name) data.append(button.name, button.value);
-      lines(data).then(([line]) => {
+      lines(data).then(([line = {}]) => {
         if (!CART.test(form.getAttribute("action")) && !line["add-to-cart"]) return;
         const product = asked(line, window.Shopify);
         emit("track", { event: "Product Added", properties: { ...(variantShown(product.variant_id) || shown(product)), ...product } });
-      });
+      }, ignore);
     };
     on(document, "submit", ({ target }) => hand(target.elements));
     // Once the page has had its say: who sends the form by script, sends a request that is seen.

@@ -2,6 +2,7 @@
 
 import { attempt, ignore, on } from "../guard.js";
 import { parsed } from "../realm.js";
+import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Fields */
 /**
@@ -10,7 +11,7 @@ import { parsed } from "../realm.js";
  * @param {unknown} body what the page sent, as it gave it
  * @param {() => Promise<any>} answer the JSON of a successful answer; a rejection when there is none. To be asked for
  *   at once: later the page has read the answer
- * @returns {void}
+ * @returns {Promise<void> | void}
  */
 
 const FIELD = /^(?:items\[(\d*)\]\[)?([\w-]+)[[\]]*$/;
@@ -32,7 +33,7 @@ const watching = (url) =>
     const found = watchers.filter(([paths]) => origin === location.origin && paths.test(path));
     if (!found.length) return;
     return (/** @type {unknown} */ body, /** @type {() => Promise<any>} */ answer) =>
-      found.map(([_, seen]) => attempt(() => seen(path, body, answer)));
+      found.map(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore)));
   }) || ignore;
 
 /** @type {import("../main.js").Source} */
@@ -96,8 +97,9 @@ export const lines = async (body) => {
  * @param {Fields} line
  * @param {unknown} [variants] whether a bare `id` is a variant's, as at Shopify
  */
-export const asked = (line, variants) => ({
-  product_id: line.product_id || line["product-id"] || line["add-to-cart"] || line.product || (variants ? undefined : line.id),
-  variant_id: variants ? line.id : +line.variation_id || undefined,
-  quantity: +(line.quantity || line.qty || 1),
-});
+export const asked = (line, variants) =>
+  product({
+    product_id: line.product_id || line["product-id"] || line["add-to-cart"] || line.product || (variants ? "" : line.id),
+    variant_id: variants ? line.id : +line.variation_id || "",
+    quantity: +(line.quantity || line.qty || 1),
+  });

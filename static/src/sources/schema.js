@@ -36,8 +36,9 @@ const productShown = () => {
   const node =
     found.find(({ url }) => url && new URL(url, location.href).pathname === location.pathname) ||
     ((isProduct || found.length < 2) && found[0]);
-  if (!node && !isProduct) return;
   const chosen = new URLSearchParams(location.search).get("variant");
+  const variant = variantShown(chosen);
+  if (!node && !isProduct && !variant) return;
   /** Of one or several, the one that the page's address chooses. @param {any} list @returns {Node} */
   const one = (list) => {
     const all = /** @type {any[]} */ ([]).concat(list || []);
@@ -53,7 +54,7 @@ const productShown = () => {
       url: meta("url"),
       price: meta("price:amount"),
       priceCurrency: meta("price:currency"),
-      ...variantShown(chosen),
+      ...variant,
       ...version,
       ...offer,
       ...one(offer.priceSpecification),

@@ -79,8 +79,10 @@ export const report = (emit, name, raw, any) => {
   }
   const top = aboutOne(event) ? product(rest) : rest;
   // Lines beside a product of its own are the cart (Klaviyo's Added to Cart), others are the products themselves.
-  if (top === rest || !products || top.product_id || top.sku) track({ ...top, products });
-  else {
+  if (top === rest || !products || top.product_id || top.sku) {
+    if (products) top.products = products;
+    track(top);
+  } else {
     if (products.length > 1) delete top.value;
     for (const line of products) track({ ...top, ...line });
   }

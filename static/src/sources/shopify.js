@@ -21,8 +21,7 @@ export const shopify = {
   listen(emit) {
     const seen = async (/** @type {string} */ path, /** @type {any} */ body, /** @type {Promise<any>} */ answer) => {
       const [, locale = "", action] = /** @type {string[]} */ (PATH.exec(path));
-      const wanted = await lines(body);
-      const got = await answer;
+      const [got, wanted] = await Promise.all([answer, lines(body)]);
       if (!got || got.status > 399) return; // A refusal: some shops answer it with 200.
       if (action !== "add") return whole(emit, cartOf(got, locale), true);
       const now = got.items || [got];
