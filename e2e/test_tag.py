@@ -443,7 +443,9 @@ def test_leaving_while_a_request_is_in_flight_repeats_from_the_oldest(page: Page
     page.evaluate("() => { backflow.track('A'); backflow.track('B'); location.href = 'about:blank'; }")
     site.wait_for("A", "B")
     held.set()
-    assert [arrival.names for arrival in site.arrivals] == [["page"], ["page", "A", "B"]]
+    # A page that dies may repeat its last request as a beacon.
+    assert [arrival.names for arrival in site.arrivals][:2] == [["page"], ["page", "A", "B"]]
+    assert all(arrival.names == ["page", "A", "B"] for arrival in site.arrivals[2:])
     assert "visitor" not in site.arrivals[1].body
 
 
