@@ -449,3 +449,57 @@ def test_cart_seen_whole_completes_a_later_checkout(page: Page, site: Announced)
     assert site.message("Checkout Started")["properties"] == stored | {"coupon": "TEN"}
     expect(page, site, run(page, "gtag('event', 'purchase', {transaction_id: 'T1'})"), must=("Order Completed",))
     assert page.evaluate("localStorage.getItem('backflow.cart')") is None
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["stub-message", "stub-call"])
+def test_early_call_of_the_shop_and_a_queued_push_are_one_event(page: Page, site: Announced, kept: bool) -> None:
+    message = (
+        "{type: 'track', messageId: 'stub-1', timestamp: new Date().toISOString(), event: 'Product Viewed',"
+        " properties: {product_id: '1', note: 'early'}}"
+    )
+    call = message if kept else "['track', 'Product Viewed', {product_id: '1', note: 'early'}]"
+    site.pages["/"] = f"""<script>
+      gtag("event", "view_item", {{items: [{{item_id: "1", item_name: "Mug"}}]}});
+      (window.backflow = window.backflow || []).push({call});
+    </script>"""
+    visit(page, site)
+    expect(page, site, run(page, "1"), must=("Product Viewed",))
+    (event,) = named(site, "Product Viewed")
+    assert event["properties"]["note"] == "early"
+    assert event["context"]["capture"][0] == "api"
+    assert (event["messageId"] == "stub-1") is kept
+
+
+# -- hostile surroundings
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Object.defineProperty(window, 'dataLayer', {value: [], writable: false, configurable: false});",
+        "window.Proxy = undefined; window.fbq = () => {};",
+        "Object.defineProperty(window, 'fbq', {value() {}, writable: false}); window.klaviyo = Object.freeze({});",
+        "window.dataLayer = 'taken'; window._learnq = 7; window.bodlEvents = {cart: {addItem() { throw 1; }}};",
+        "Array.prototype.filter = Array.prototype.some = () => { throw new Error('mine'); };",
+    ],
+    ids=["fixed-layer", "no-proxy", "blockers-stubs", "taken-names", "broken-arrays"],
+)
+def test_the_page_and_the_shops_own_calls_survive_when(page: Page, site: Announced, before: str) -> None:
+    site.html = "<!doctype html><title>Hostile</title><link rel=icon href=data:,><!--tag-->"
+    page.add_init_script(before)
+    visit(page, site)
+    expect(page, site, run(page, "() => { backflow.track('Still'); }"), must=("page", "Still"))
+
+
+def test_ten_thousand_pushes_hide_no_add(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { for (let n = 0; n < 10000; n++) dataLayer.push({event: "scroll", n});
+      gtag("event", "add_to_cart", {items: [{item_id: "1"}]}); return dataLayer.length > 10000; }"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    assert len(named(site, "Product Added")) == 1
+
+
+def test_a_call_that_is_no_json_is_told_too(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = "() => { const a = {n: 1n}; a.a = a; backflow.track('Circle', a); klaviyo.track('Round', a); }"
+    expect(page, site, run(page, script), must=("Circle", "Round"))

@@ -2,7 +2,7 @@
 
 import { decide } from "./consent.js";
 import { attempt, guarded } from "./guard.js";
-import { checkConsent, record } from "./recorder.js";
+import { checkConsent } from "./recorder.js";
 import { VERSION } from "./settings.js";
 import { seen } from "./sources/index.js";
 import { forgetVisit } from "./visit.js";
@@ -52,7 +52,7 @@ const calls = {
     for (const item of items) {
       attempt(() => {
         if (typeof item === "function") item(api);
-        else if (item.messageId) record(item.type, item, ["api"]);
+        else if (item.messageId) seen(item.type, item, "api");
         else calls[item[0]](item[1], item[2]);
       });
     }

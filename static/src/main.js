@@ -22,10 +22,10 @@ const LOOK = 2000; // ms between two looks at consent platforms
 attempt(() => {
   // A frame shows a part of a page, and the page around it has a tag of its own.
   if (!relay || installed() || window.top !== window) return;
+  install(); // Before the sources: what the shop itself has said comes first, and theirs is added to it.
   for (const { name, detect, listen } of SOURCES) {
     attempt(() => detect() && listen(guarded((type, call, wait) => seen(type, call, name, wait))));
   }
-  install();
   on(window, "pagehide", checkConsent);
   setInterval(guarded(checkConsent), LOOK);
   startSending(); // After the sources: what they record when the page goes away is then sent with the rest.

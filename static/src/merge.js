@@ -1,6 +1,7 @@
 // One shopper action that several sources see is one event. The first sighting is stored at once, its request starts a
 // little later, and what others know of it is added until then. The same source twice is twice, unless it says the same.
 
+import { attempt } from "./guard.js";
 import { record, revise } from "./recorder.js";
 import { stringify } from "./realm.js";
 import { kindOf } from "./sources/shape.js";
@@ -55,7 +56,7 @@ export const seen = (type, call, name, wait) => {
   path = location.pathname;
   const api = name === "api";
   if (type !== "track" || !call.event) {
-    const text = type + stringify(call);
+    const text = type + attempt(() => stringify(call));
     if (type === "identify" && !api && people.has(text)) return;
     people.add(text);
     record(type, call, [name]);
@@ -63,9 +64,10 @@ export const seen = (type, call, name, wait) => {
     return;
   }
   const { event, properties: own = {} } = call;
-  const said = name + stringify(own);
+  const said = name + attempt(() => stringify(own)); // the recorder mends what is no JSON
   for (const entry of entries) {
-    if (entry.event === event && isSame(entry, own, name, said, api || !!wait)) {
+    // A call that the stub has kept may be on its way already.
+    if (!call.messageId && entry.event === event && isSame(entry, own, name, said, api || !!wait)) {
       entry.said.add(said);
       if (!entry.capture.includes(name)) entry.capture.push(name);
       amend(entry, own);
