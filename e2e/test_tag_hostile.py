@@ -21,6 +21,8 @@ HOSTILE = {
     "fetch-answers-nonsense": "window.fetch = () => 7;",
     "insecure-origin": "delete Navigator.prototype.locks; delete Crypto.prototype.randomUUID;",
     "no-keepalive": "delete Request.prototype.keepalive; Navigator.prototype.sendBeacon = undefined;",
+    "locks-throw": "LockManager.prototype.request = () => { throw new Error('no'); };",
+    "locks-reject": "LockManager.prototype.request = () => Promise.reject(new DOMException('no', 'SecurityError'));",
     "cookies-throw": """Object.defineProperty(document, 'cookie',
         {get() { throw new DOMException('no', 'SecurityError'); }});""",
     "json-throws": "JSON.stringify = JSON.parse = () => { throw new Error('no'); };",
@@ -59,6 +61,14 @@ def test_what_the_page_breaks_later_changes_nothing(page: Page, site: TagPage, l
     page.evaluate(f"() => {{ {HOSTILE[late]}; backflow.track('Still'); }}")
     site.wait_for("Still")
     assert len(site.arrivals) == 2
+
+
+def test_page_that_has_neither_keepalive_nor_beacons_is_left_without_a_word(page: Page, site: TagPage) -> None:
+    site.pages["/"] = f"<script>{HOSTILE['no-keepalive']}</script>"
+    visit(page, site)
+    site.wait_for("page")
+    page.evaluate("() => { backflow.track('Leaving'); dispatchEvent(new PageTransitionEvent('pagehide')); }")
+    site.wait_for("Leaving")
 
 
 def test_page_that_freezes_everything_and_leaves_at_once_loses_nothing(page: Page, site: TagPage) -> None:

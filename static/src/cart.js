@@ -50,11 +50,11 @@ export const added = (emit, line) => {
 export const whole = (emit, now, removing) => {
   const before = cart();
   local.set(CART, stringify(now));
-  for (const entry of waiting) {
+  waiting = waiting.filter((entry) => {
     const line = now.products.find((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, entry.properties));
-    amend(entry, { ...line, ...now, quantity: entry.properties.quantity });
-  }
-  waiting = [];
+    if (line) amend(entry, { ...line, ...now, quantity: entry.properties.quantity });
+    return !line; // then it is a cart from before this addition
+  });
   if (!removing || before.cart_id !== now.cart_id) return;
   for (const line of before.products || []) {
     if (!now.products.some((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, line))) {

@@ -5,7 +5,7 @@
 // message: the relay makes a new visitor's ID from it, so a repeat whose first answer got lost is the same visitor.
 
 import { allowed, consent } from "./consent.js";
-import { guarded, on } from "./guard.js";
+import { attempt, guarded, on } from "./guard.js";
 import { oldest, remove } from "./queue.js";
 import { stringify, untouched } from "./realm.js";
 import { relay, settings } from "./settings.js";
@@ -39,9 +39,8 @@ export const send = guarded(() => {
   if (pause) later(pause);
   else {
     locked = true;
-    // Another tab that is sending reads our messages too.
-    const { locks } = navigator;
-    locks ? locks.request(`backflow.send.${settings.writeKey}`, drain).catch(drain) : drain();
+    // Another tab that is sending reads our messages too. Not every browser, and not every origin, has locks.
+    (attempt(() => navigator.locks.request(`backflow.send.${settings.writeKey}`, drain)) ?? drain()).catch(drain);
   }
 });
 
@@ -127,7 +126,7 @@ const deliver = async (batch, leaving) => {
       if (handle) local.set("backflow.handle", handle);
     }
   } catch (_) {
-    if (leaving) navigator.sendBeacon(URL, body);
+    if (leaving) navigator.sendBeacon?.(URL, body);
   }
   for (const [key] of batch) flying.delete(key);
   if (!done) {

@@ -19,12 +19,26 @@ const KINDS = {
 /** After one of these words the thing itself did not happen. */
 const NOT_DONE = /abandon|attempt|button|cancel|click|close|decline|error|fail|filter|hover|impression|intent|open|pending|refund/;
 
-/** Properties of a product by their names in lower case, without `_` and `item`, `product` or `AddedItem` before them. */
-const NAMES = Object.fromEntries(
-  "product_id:id sku:sku name:name price:price brand:brand variant:variant category:category quantity:quantity url:url image_url:imageurl variant_id:variantid name:title brand:vendor brand:brandname variant:varianttitle price:pricevalue price:purchaseprice price:lowprice currency:pricecurrency quantity:qty url:permalink image_url:image sku:variantsku"
-    .split(" ")
-    .map((pair) => pair.split(":").reverse()),
-);
+/** Names of a product's properties in lower case, without `_` and `item`, `product` or `AddedItem` before them. */
+const OWN = /^(sku|name|price|brand|variant|category|quantity|url)$/;
+/** @type {Record<string, string>} */
+const NAMES = {
+  id: "product_id",
+  variantid: "variant_id",
+  image: "image_url",
+  imageurl: "image_url",
+  title: "name",
+  vendor: "brand",
+  brandname: "brand",
+  varianttitle: "variant",
+  variantsku: "sku",
+  pricevalue: "price",
+  purchaseprice: "price",
+  lowprice: "price",
+  pricecurrency: "currency",
+  qty: "quantity",
+  permalink: "url",
+};
 const LISTS = ["items", "Items", "contents", "products", "line_items", "content_ids"];
 export const MOST_LINES = 40; // keeps a message below the relay's 32 KB
 
@@ -51,7 +65,8 @@ export const product = (raw, strict) => {
   /** @type {Properties} */
   const known = {};
   for (const key in raw) {
-    const name = NAMES[key.replace(/^(addeditem|item|product|content)*|_/gi, "").toLowerCase()] || (strict ? "" : key);
+    const short = key.replace(/^(addeditem|item|product|content)*|_/gi, "").toLowerCase();
+    const name = OWN.test(short) ? short : NAMES[short] || (strict ? "" : key);
     if (name && raw[key] != null && raw[key] !== "") known[name] ??= raw[key];
   }
   return known;
