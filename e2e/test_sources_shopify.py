@@ -265,3 +265,15 @@ def test_adds_are_kept_while_the_relay_is_down(page: Page, site: TagPage) -> Non
     site.plan.otherwise = Answer()
     visit(page, site, "/next")
     site.wait_for("Product Added")
+
+
+def test_cart_of_an_earlier_add_is_not_taken_for_that_of_a_later_one(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    script = """async () => {
+      const add = (id) => fetch("/cart/add.js", {method: "POST", body: new URLSearchParams({id, quantity: 1})});
+      await add(11); await add(21);
+    }"""
+    page.evaluate(script)
+    site.wait(lambda: site.names.count("Product Added") == 2, "both adds")
+    second = [message["properties"] for message in site.messages if name_of(message) == "Product Added"][1]
+    assert (second["variant_id"], second["cart_value"], len(second["products"])) == (21, 25, 2)
