@@ -17,22 +17,26 @@ export const pages = {
     // Later, because the browser has better to do now, and because a single-page shop sets the title after the address.
     const soon = () => idle(view);
 
-    if (window.navigation) on(window.navigation, "currententrychange", soon);
-    else {
-      for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
-        const original = history[name];
-        history[name] = function () {
-          original.apply(this, /** @type {any} */ (arguments));
-          soon();
-        };
+    // The first look at the Navigation API costs more than all the rest here.
+    idle(() => {
+      view();
+      if (window.navigation) on(window.navigation, "currententrychange", soon);
+      else {
+        for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
+          const original = history[name];
+          history[name] = function () {
+            original.apply(this, /** @type {any} */ (arguments));
+            soon();
+          };
+        }
+        on(window, "popstate", soon);
       }
-      on(window, "popstate", soon);
-    }
+    });
     on(window, "pagehide", view); // Who leaves before the browser is idle has still seen the page.
     on(window, "pageshow", ({ persisted }) => {
-      if (persisted) path = undefined;
+      if (!persisted) return;
+      path = undefined;
       soon();
     });
-    soon();
   },
 };
