@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Playwright
 
-from e2e import chromium
+from e2e import browsers
 from e2e.servers import RelayProcess, SandboxControl, free_port, served
 from e2e.shopper import Shopper
 from relay.demo.sandbox import Account, build_sandbox
@@ -15,11 +15,8 @@ from relay.demo.storefront import build_storefront
 
 
 @pytest.fixture(scope="session")
-def browser_type_launch_args() -> dict[str, Any]:
-    path = chromium.find()
-    if path is None:
-        pytest.exit("No Chromium: run the tests with `python -m tests`, which finds or installs one.", returncode=2)
-    return {"executable_path": path, "args": chromium.arguments(), "headless": True}
+def browser_type_launch_args(browser_name: str, playwright: Playwright) -> dict[str, Any]:
+    return browsers.launch_arguments(browser_name, playwright)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,17 +10,20 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from relay.config import Consent, Site
+from relay.web.tag import inline_snippet
 
 TAG = Path(__file__).parent.parent / "static" / "dist" / "tag.js"
 KEY = "wk_test"
@@ -77,11 +80,14 @@ class Plan:
 class TagPage:
     """The server. Use as a context manager; every instance has its own port, so no test meets another's requests."""
 
+    #: What a shop in the shape of a platform answers beside its pages; looked at first.
+    routes: Sequence[BaseRoute] = ()
+
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {
             "writeKey": KEY,
-            "cookies": ["_ga", "_fbp", "__kla_id", "cart"],
-            "clickIds": ["_kx", "gclid", "fbclid", "ScCid"],
+            "cookies": ["_ga", "_fbp", "__kla_id"],
+            "clickIds": {"_kx": 1, "bf": 1, "gclid": 90, "fbclid": 90, "ScCid": 365},
             "consent": "assumed",
         }
         self.plan = Plan()
@@ -90,6 +96,8 @@ class TagPage:
         self.preflights = 0
         self.cart_reads: list[str] = []  #: paths of GET /cart.js
         self.pages: dict[str, str] = {}  #: HTML put into the head of a path's page, before the tag
+        self.headers: dict[str, str] = {}  #: of every page
+        self.hold_tag: threading.Event | None = None  #: the tag's script arrives only when set
         self.cart: list[dict[str, Any]] = []
         self.currency = "EUR"
         self.token = "token-1"
@@ -103,7 +111,7 @@ class TagPage:
 
     # -- life
 
-    def __enter__(self) -> "TagPage":
+    def __enter__(self) -> Self:
         transports = self._transports
 
         class Protocol(H11Protocol):
@@ -114,6 +122,7 @@ class TagPage:
                 super().connection_made(transport)
 
         routes = [
+            *self.routes,
             Route("/tag.js", self._tag),
             Route("/v1/batch", self._batch, methods=["POST", "OPTIONS"]),
             Route("/cart.js", self._read_cart),
@@ -131,7 +140,12 @@ class TagPage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for held in [self.hold_cart, self.plan.otherwise.held, *(answer.held for answer in self.plan.answers)]:
+        for held in [
+            self.hold_cart,
+            self.hold_tag,
+            self.plan.otherwise.held,
+            *(answer.held for answer in self.plan.answers),
+        ]:
             if held:
                 held.set()
         self._server.should_exit = True
@@ -150,9 +164,9 @@ class TagPage:
     def names(self) -> list[str]:
         return [name_of(message) for message in self.messages]
 
-    def wait(self, condition: Callable[[], object], what: str) -> None:
+    def wait(self, condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
         """Returns when ``condition`` holds; fails with ``what`` and all that has arrived if it never does."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + seconds
         with self._changed:
             while not condition():
                 left = deadline - time.monotonic()
@@ -176,6 +190,11 @@ class TagPage:
         assert len(found) == 1, f"{len(found)} of {name!r} among {self.names}"
         return found[0]
 
+    def stub(self) -> str:
+        """The inline stub of this shop's snippet, without the line that loads the tag."""
+        site = Site(site_id="shop", write_key=KEY, consent=Consent(self.settings["consent"]))
+        return inline_snippet(self.relay, site).rpartition("<script async")[0]
+
     def answers(self, *answers: Answer) -> None:
         """Plans the next answers."""
         self.plan.answers.extend(answers)
@@ -183,6 +202,8 @@ class TagPage:
     # -- the relay
 
     async def _tag(self, request: Request) -> Response:
+        if self.hold_tag:
+            await asyncio.to_thread(self.hold_tag.wait, DEADLINE)
         script = TAG.read_text().replace("__BACKFLOW_SETTINGS__", json.dumps(self.settings))
         return Response(script, media_type="text/javascript", headers={"Cache-Control": "no-store"})
 
@@ -201,10 +222,12 @@ class TagPage:
             answer = Answer(413)
         ok = 200 <= answer.status < 300
         commits = (ok and not answer.drops) if answer.commits is None else answer.commits
+        common = body.get("context", {})  # what the batch says for all of its messages, as the relay reads it
         with self._changed:
             self.arrivals.append(Arrival(time.monotonic(), body, dict(request.headers), answer))
             if commits:
                 for message in body["batch"]:
+                    message["context"] = {**common, **message.get("context", {})}
                     self.committed.setdefault(message["messageId"], message)
             self._changed.notify_all()
         if answer.held:
@@ -224,7 +247,8 @@ class TagPage:
         return HTMLResponse(
             f"<!doctype html><html><head><title>Shop {path}</title><link rel=icon href=data:,>"
             f"{self.pages.get(path, '')}"
-            f'<script async src="{self.relay}/tag.js?key={KEY}"></script></head><body>{path}</body></html>'
+            f'<script async src="{self.relay}/tag.js?key={KEY}"></script></head><body>{path}</body></html>',
+            headers=self.headers,
         )
 
     async def _read_cart(self, request: Request) -> Response:

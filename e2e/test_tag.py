@@ -20,7 +20,8 @@ from e2e.tag_page import KEY, STUB, Answer, Arrival, Message, TagPage, name_of
 pytestmark = pytest.mark.browser
 _markers = itertools.count(1)
 
-UUID4 = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+#: The time in microseconds and a part nobody can guess.
+MESSAGE_ID = re.compile(r"^[0-9a-z]{10}-\d+-\d+-\d+$")
 QUEUE = "Object.keys(localStorage).filter((key) => key.startsWith('backflow.queue.')).length"
 LOADED = "window.backflow && backflow.version"
 
@@ -102,7 +103,7 @@ def test_page_view_carries_the_context_of_the_page(page: Page, site: TagPage) ->
     site.wait_for("page")
     message = site.message("page")
     context = message["context"]
-    assert UUID4.match(message["messageId"])
+    assert MESSAGE_ID.match(message["messageId"])
     assert re.match(r"^\d{4}-\d\d-\d\dT[\d:.]+Z$", message["timestamp"])
     assert context["page"] == message["properties"]
     assert context["page"]["path"] == "/products/shirt"
@@ -251,13 +252,12 @@ def test_a_later_click_id_joins_and_a_later_campaign_replaces(page: Page, site: 
 
 
 def test_only_listed_cookies_travel(page: Page, site: TagPage, context: BrowserContext) -> None:
-    cookies = {"_ga": "GA1.1.2", "session": "secret", "cart": "token-1%3Fkey%3Dhidden"}
+    cookies = {"_ga": "GA1.1.2", "session": "secret"}
     context.add_cookies([{"name": name, "value": value, "url": site.shop} for name, value in cookies.items()])
     visit(page, site)
     site.wait_for("page")
-    assert site.message("page")["context"]["cookies"] == {"_ga": "GA1.1.2", "cart": "token-1"}
+    assert site.message("page")["context"]["cookies"] == {"_ga": "GA1.1.2"}
     assert "secret" not in json.dumps(site.arrivals[0].body)
-    assert "hidden" not in json.dumps(site.arrivals[0].body)
 
 
 def test_mirror_of_the_answer_is_sent_back_and_no_cookie_is_written(page: Page, site: TagPage) -> None:
@@ -268,142 +268,6 @@ def test_mirror_of_the_answer_is_sent_back_and_no_cookie_is_written(page: Page, 
     expect(page, site, run(page, "backflow.track('Next')"), must=("Next",))
     assert all(arrival.body["visitor"] == "mirror-1" for arrival in site.arrivals[1:])
     assert page.evaluate("[document.cookie, window.writtenCookies]") == ["", []]
-
-
-# -- Shopify's Ajax cart
-
-FORM_DATA = """async () => {
-  const body = new FormData(); body.append("id", "11"); body.append("quantity", "2"); body.append("sections", "cart");
-  return (await (await fetch("%s/cart/add", {method: "POST", body})).json()).product_title;
-}"""
-JSON_BODY = """async () => {
-  const headers = {"Content-Type": "application/json"}, body = JSON.stringify({id: 11, quantity: 2});
-  return (await (await fetch("/cart/add.js", {method: "POST", headers, body})).json()).product_title;
-}"""
-REQUEST = """async () => {
-  const headers = {"Content-Type": "application/json"}, body = JSON.stringify({id: 11, quantity: 2});
-  const request = new Request("/cart/add.js", {method: "POST", headers, body});
-  return (await (await fetch(request)).json()).product_title;
-}"""
-XHR = """() => new Promise((resolve) => {
-  const request = new XMLHttpRequest();
-  request.open("POST", "/cart/add.js"); request.responseType = "%s";
-  request.setRequestHeader("Content-Type", "application/x-www-form-urlencoded");
-  const answer = () => request.responseType ? request.response : JSON.parse(request.responseText);
-  request.onload = () => resolve(answer().product_title);
-  request.send("id=11&quantity=2");
-})"""
-
-
-@pytest.mark.parametrize(
-    ("script", "prefix"),
-    [
-        (FORM_DATA % "", ""),
-        (FORM_DATA % "/fr", "/fr"),
-        (JSON_BODY, ""),
-        (REQUEST, ""),
-        (XHR % "", ""),
-        (XHR % "json", ""),
-    ],
-    ids=["fetch-form", "fetch-locale", "fetch-json", "fetch-request", "xhr-text", "xhr-json"],
-)
-def test_ajax_add_becomes_product_added_with_the_whole_cart(
-    page: Page, site: TagPage, script: str, prefix: str
-) -> None:
-    visit(page, site)
-    page.evaluate(FORM_DATA % "")
-    site.wait_for("Product Added")
-    site.committed.clear()
-    assert page.evaluate(script) == "Shirt 11"  # the page gets its own answer
-    site.wait_for("Product Added")
-    message = site.message("Product Added")
-    assert message["context"]["capture"] == ["shopify_cart"]
-    line = {
-        "product_id": "1", "variant_id": "11", "sku": "SKU-11", "name": "Shirt 11", "variant": "Large",
-        "brand": "Acme", "category": "Shirts", "price": 12.5, "url": f"{site.shop}/products/shirt?variant=11",
-        "image_url": "http://cdn.shop.test/shirt.jpg",
-    }  # fmt: skip
-    assert message["properties"] == line | {
-        "quantity": 2, "currency": "EUR", "cart_value": 50, "cart_id": "token-1",
-        "checkout_url": f"{site.shop}{prefix}/checkout", "products": [line | {"quantity": 4}],
-    }  # fmt: skip
-    assert site.cart_reads[-1] == f"{prefix}/cart.js"
-    assert "secret" not in json.dumps(site.arrivals[-1].body)
-
-
-def test_several_items_added_at_once_are_several_events(page: Page, site: TagPage) -> None:
-    visit(page, site)
-    script = """() => fetch("/cart/add.js", {method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({items: [{id: 11, quantity: 3}, {id: 21}]})})"""
-    page.evaluate(script)
-    site.wait(lambda: site.names.count("Product Added") == 2, "two events")
-    added = [message["properties"] for message in site.messages if name_of(message) == "Product Added"]
-    assert [(line["variant_id"], line["quantity"]) for line in added] == [("11", 3), ("21", 1)]
-
-
-def test_amounts_of_a_currency_without_minor_unit_are_divided_too(page: Page, site: TagPage) -> None:
-    site.currency = "JPY"
-    visit(page, site)
-    page.evaluate(JSON_BODY)
-    site.wait_for("Product Added")
-    properties = site.message("Product Added")["properties"]
-    assert (properties["currency"], properties["price"], properties["cart_value"]) == ("JPY", 12.5, 25)
-
-
-@pytest.mark.parametrize("variant", ["0", "1"], ids=["answered-422", "answered-200-with-status"])
-def test_a_refused_add_is_no_event(page: Page, site: TagPage, variant: str) -> None:
-    visit(page, site)
-    add = """(id) => fetch("/cart/add.js", {method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({id})}).then((response) => response.json())"""
-    assert page.evaluate(add, variant)["status"] == 422
-    page.evaluate(add, "21")
-    site.wait_for("Product Added")
-    assert site.message("Product Added")["properties"]["variant_id"] == "21"
-    assert len(site.cart_reads) == 1
-
-
-def test_quantity_zero_is_a_removal_and_another_quantity_is_not(page: Page, site: TagPage) -> None:
-    visit(page, site)
-    page.evaluate(JSON_BODY)
-    site.wait_for("Product Added")
-    change = """(quantity) => fetch("/cart/change", {method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({line: 1, quantity})}).then((response) => response.json())"""
-    expect(page, site, lambda: page.evaluate(change, 5), must=(), must_not=("Product Removed",))
-    expect(page, site, lambda: page.evaluate(change, 0), must=("Product Removed",))
-    properties = site.message("Product Removed")["properties"]
-    assert (properties["variant_id"], properties["name"], properties["products"]) == ("11", "Shirt 11", [])
-
-
-def test_cart_that_became_an_order_is_no_removal(page: Page, site: TagPage) -> None:
-    visit(page, site)
-    page.evaluate(JSON_BODY)
-    site.wait_for("Product Added")
-    site.cart.clear()
-    site.token = "token-2"
-    change = """() => fetch("/cart/update.js", {method: "POST", headers: {"Content-Type": "application/json"},
-      body: JSON.stringify({note: "gift"})}).then((response) => response.json())"""
-    expect(page, site, lambda: page.evaluate(change), must=(), must_not=("Product Removed",))
-
-
-def test_clearing_the_cart_removes_every_line(page: Page, site: TagPage) -> None:
-    visit(page, site)
-    page.evaluate(FORM_DATA % "")
-    site.wait_for("Product Added")
-    page.evaluate("""() => fetch("/cart/add.js", {method: "POST", body: new URLSearchParams("id=21")})""")
-    site.wait(lambda: site.names.count("Product Added") == 2, "both adds")
-    page.evaluate("""() => fetch("/cart/clear.js", {method: "POST"})""")
-    site.wait(lambda: site.names.count("Product Removed") == 2, "both removals")
-
-
-def test_theme_that_leaves_for_the_cart_page_at_once_loses_no_add(page: Page, site: TagPage) -> None:
-    site.hold_cart = threading.Event()
-    visit(page, site)
-    page.evaluate("""() => { fetch("/cart/add.js", {method: "POST", body: new URLSearchParams("id=11&quantity=2")})
-      .then((response) => response.json()).then(() => { location.href = "/cart"; }); }""")
-    page.wait_for_url("**/cart")
-    site.wait_for("Product Added")
-    properties = site.message("Product Added")["properties"]
-    assert (properties["name"], properties["price"], properties["quantity"]) == ("Shirt 11", 12.5, 2)
 
 
 # -- delivery: nothing lost, nothing removed early
@@ -437,7 +301,7 @@ def test_without_keepalive_a_beacon_carries_what_is_left_when_the_page_goes(page
     site.wait(beacons, "a beacon")
     held.set()
     beacon = beacons()[0]
-    assert beacon.headers["content-type"] == "text/plain"
+    assert beacon.headers["content-type"].startswith("text/plain")
     assert beacon.names == ["page", "Leaving"]
 
 
@@ -579,7 +443,9 @@ def test_leaving_while_a_request_is_in_flight_repeats_from_the_oldest(page: Page
     page.evaluate("() => { backflow.track('A'); backflow.track('B'); location.href = 'about:blank'; }")
     site.wait_for("A", "B")
     held.set()
-    assert [arrival.names for arrival in site.arrivals] == [["page"], ["page", "A", "B"]]
+    # A page that dies may repeat its last request as a beacon.
+    assert [arrival.names for arrival in site.arrivals][:2] == [["page"], ["page", "A", "B"]]
+    assert all(arrival.names == ["page", "A", "B"] for arrival in site.arrivals[2:])
     assert "visitor" not in site.arrivals[1].body
 
 
@@ -594,19 +460,32 @@ def test_relay_that_is_down_gets_everything_when_it_is_back(page: Page, site: Ta
     site.wait_for(*(f"Offline {n}" for n in range(1, 6)))
 
 
-def test_queue_is_bounded_and_tells_how_many_it_dropped(page: Page, site: TagPage) -> None:
+def test_queue_is_bounded_on_the_device_and_in_memory_and_tells_how_many_it_dropped(page: Page, site: TagPage) -> None:
     held = threading.Event()
     site.answers(Answer(500, held=held))
     visit(page, site)
     site.wait_for_arrivals(1)
-    page.evaluate("() => { for (let n = 1; n <= 320; n++) backflow.track('Many ' + n); }")
-    assert page.evaluate(QUEUE) == 300
+    page.evaluate("() => { for (let n = 1; n <= 300; n++) backflow.track('Many ' + n, {text: 'x'.repeat(30000)}); }")
+    stored = page.evaluate("Object.values(localStorage).reduce((sum, value) => sum + value.length, 0)")
+    assert 1_900_000 < stored < 2_100_000
     held.set()
-    site.wait_for("Many 320")
+    site.wait_for("Many 1", "Many 250")
     expect(page, site, run(page, "backflow.track('After')"), must=("After",))
-    assert [name for name in site.names if name.startswith("Many")] == [f"Many {n}" for n in range(21, 321)]
-    lost = ["page", *(f"Many {n}" for n in range(1, 21))]
-    assert sum(message["context"].get("dropped", 0) for message in site.messages) == len(lost)
+    kept = [int(name.removeprefix("Many ")) for name in site.names if name.startswith("Many")]
+    assert kept == list(range(1, len(kept) + 1))  # the first are kept: they are the shopper's own
+    assert len(kept) + sum(message["context"].get("dropped", 0) for message in site.messages) == 300
+
+
+def test_ten_thousand_pushes_in_a_second_all_arrive_and_hardly_hold_up_the_page(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    script = """() => { const start = performance.now();
+      for (let n = 1; n <= 10000; n++) backflow.push(["track", "Flood", {n}]);
+      return performance.now() - start; }"""
+    assert page.evaluate(script) < 3000
+    site.wait(lambda: site.names.count("Flood") == 10_000, "all ten thousand", seconds=90)
+    numbers = [message["properties"]["n"] for message in site.messages if name_of(message) == "Flood"]
+    assert numbers == list(range(1, 10_001))
 
 
 def test_a_message_larger_than_the_relay_takes_is_counted_not_sent(page: Page, site: TagPage) -> None:
@@ -697,30 +576,6 @@ def test_a_closed_tab_leaves_its_messages_to_the_other(page: Page, site: TagPage
 # -- hostile surroundings
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        """for (const name of ["localStorage", "sessionStorage"])
-             Object.defineProperty(window, name, {get() { throw new DOMException("no", "SecurityError"); }});""",
-        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
-        "window.fetch = () => { throw new Error('no'); };",
-        "window.fetch = undefined;",
-        "delete Navigator.prototype.locks; delete Crypto.prototype.randomUUID;",
-        "delete Request.prototype.keepalive; Navigator.prototype.sendBeacon = undefined;",
-        "Object.defineProperty(document, 'cookie', {get() { throw new DOMException('no', 'SecurityError'); }});",
-    ],
-    ids=[
-        "storage-throws", "storage-full", "fetch-throws", "fetch-missing", "insecure-origin", "no-keepalive",
-        "cookies-throw",
-    ],
-)  # fmt: skip
-def test_tag_works_and_the_page_is_unharmed_when(page: Page, site: TagPage, script: str) -> None:
-    page.add_init_script(script)
-    visit(page, site)
-    arrived = expect(page, site, run(page, "backflow.track('Still', {here: true})"), must=("page", "Still"))
-    assert all(UUID4.match(message["messageId"]) for message in arrived)
-
-
 def test_a_page_whose_fetch_throws_still_gets_its_own_error(page: Page, site: TagPage) -> None:
     page.add_init_script("window.fetch = () => { throw new Error('mine'); };")
     visit(page, site)
@@ -800,7 +655,7 @@ def test_withdrawn_consent_clears_what_waits_and_the_relay_learns_who_withdrew(p
     site.wait_for_arrivals(before + 1)
     page.wait_for_function(f"{QUEUE} === 1")
     page.evaluate("backflow.consent({marketing: false})")
-    assert page.evaluate("Object.keys(localStorage).sort()") == ["backflow.consent", "backflow.told"]
+    assert page.evaluate("Object.keys(localStorage).sort()") == ["backflow.consent"]
     assert page.evaluate("Object.keys(sessionStorage)") == []
     site.wait(lambda: site.names.count("Consent Updated") == 2, "the withdrawal")
     refusal = site.arrivals[-1]
@@ -892,7 +747,9 @@ def test_klaviyos_switch_off_is_a_refusal(page: Page, site: TagPage, context: Br
     visit(page, site)
     page.evaluate("backflow.track('Unwanted')")
     site.wait_for("Consent Updated")
-    assert site.message("Consent Updated")["context"]["consent"] == {"marketing": False, "source": "__kla_off"}
+    assert site.message("Consent Updated")["context"]["consent"] == {
+        "marketing": False, "analytics": False, "source": "__kla_off",
+    }  # fmt: skip
     assert site.names == ["Consent Updated"]
 
 

@@ -1,10 +1,23 @@
 """``GET /tag.js?key=``: the tag with its site's settings inlined, so that it needs no further request.
 
 Made once at the start for every site. Never sets a cookie: this answer lives in shared caches.
+
+A shop takes it in by one of two snippets:
+
+- ``snippet``, one line: ``<script async src="https://r.shop.com/tag.js?key=..."></script>``. What the page calls before
+  the tag has arrived goes into an array of the page's own: ``(window.backflow = window.backflow || []).push(...)``.
+- ``inline_snippet``, the same line behind an inline stub. The stub has the tag's calls at once, keeps each in the tag's
+  own queue in the same tick, and sends them itself when the shopper leaves before the tag has arrived. They carry a
+  ``messageId``, so the relay knows them again when the tag of the next page repeats them. It stores and sends under
+  the tag's own rules of consent: never after a refusal; with ``required`` only after a kept yes; with ``auto`` not on
+  a page that shows a consent platform, unless a yes is kept. Under a Content-Security-Policy it needs the page's nonce.
+
+Both weigh less than ``LARGEST_SNIPPET`` bytes with brotli, as part of a page they travel in.
 """
 
 import gzip
 import hashlib
+import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +28,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.config import Site
+from relay.config import Consent, Site
 from relay.errors import RequestRefused
 
 #: Where the built tag is: inside the wheel, or beside the package in a checkout.
@@ -28,14 +41,44 @@ _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 
 #: First-party cookies the tag may read: browser IDs and click IDs of analytics and ads, and Klaviyo's own.
 COOKIES = ("_ga", "_fbp", "_fbc", "_gcl_aw", "_ttp", "_scid", "_rdt_uuid", "_epik", "__kla_id")
-#: URL parameters kept for the visit: they name one click or one recipient.
-CLICK_IDS = (
-    "_kx", "gclid", "gbraid", "wbraid", "dclid", "fbclid", "ttclid", "msclkid", "twclid", "li_fat_id", "epik", "ScCid",
-    "rdt_cid", "irclickid", "cjevent", "sscid", "awc", "mc_eid",
-)  # fmt: skip
+#: Days that each URL parameter is kept. Ads: as long as their networks' own cookies. What names one recipient would tie
+#: whoever uses this browser later to that person, so it speaks for the visit alone: the relay has read it by then.
+CLICK_IDS = {
+    "_kx": 1, "bf": 1, "mc_eid": 1,
+    "gclid": 90, "gbraid": 90, "wbraid": 90, "dclid": 90, "fbclid": 90, "msclkid": 90, "twclid": 90, "li_fat_id": 90,
+    "ttclid": 30, "rdt_cid": 30, "epik": 365, "ScCid": 365, "sccid": 365,
+    "irclickid": 30, "cjevent": 30, "sscid": 30, "awc": 30,
+    "qclid": 90, "yclid": 90, "ymclid": 90, "ysclid": 90, "dicbo": 90, "obclid": 90, "tblci": 90, "ndclid": 90,
+    "s_kwcid": 90, "ef_id": 90, "_branch_match_id": 1, "igshid": 1, "srsltid": 1,
+}  # fmt: skip
 
 #: Short, so that a new tag or a changed setting is everywhere within minutes.
 MAX_AGE_SECONDS = 300
+
+
+#: Bytes of a snippet with brotli 11.
+LARGEST_SNIPPET = 500
+
+#: What decides in the stub whether something may be stored and sent; ``c`` is the kept decision as JSON.
+_MAY = {
+    Consent.ASSUMED: '!/g":f/.test(c)',
+    Consent.AUTO: '(c?/g":t/.test(c):!(w.Shopify||w.__tcfapi||w.OneTrust||w.OptanonWrapper||w.Cookiebot||'
+    "/consent/.test(JSON.stringify(w.dataLayer))))",
+    Consent.REQUIRED: '/g":t/.test(c)',
+}
+_LINE = '<script async src="{url}/tag.js?key={key}"></script>'
+#: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js.
+_STUB = (
+    "<script{nonce}>{{let w=window,b=w.backflow=w.backflow||[],c,g=f=>{{try{{{may}&&f()}}catch(e){{}}}};"
+    'try{{c=localStorage["backflow.consent"]}}catch(e){{}}'
+    'for(let[n,k,t]of[["track","event","properties"],["page","name","properties"],["identify","userId","traits"]])'
+    'b[n]=(x,y)=>{{let m={{type:n,messageId:Date.now()*1e3+b.length+"-"+Math.random(),timestamp:new Date,'
+    "[t]:y,[x===Object(x)?t:k]:x}};b.push(m);"
+    'g(e=>localStorage["backflow.queue.{key}."+m.messageId]=JSON.stringify(m))}};'
+    'b.reset=e=>b.track("Signed Out");b.consent=e=>{{b.push(["consent",e]);c=JSON.stringify(e)}};'
+    'addEventListener("pagehide",e=>g(e=>b[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{writeKey:"{key}",'
+    "sentAt:new Date,context:{{consent:c&&JSON.parse(c)}},batch:b.filter(e=>e.type)}}))))}}</script>\n"
+)
 
 
 class Variant(Struct, frozen=True):
@@ -86,6 +129,19 @@ def built_tag() -> bytes:
         if place.exists():
             return place.read_bytes()
     raise FileNotFoundError("static/dist/tag.js is missing from this installation")
+
+
+def snippet(url: str, site: Site) -> str:
+    """The one line to paste. ``url`` is the relay's public address, such as ``https://r.shop.com``."""
+    return _LINE.format(url=html.escape(url.rstrip("/")), key=site.write_key)
+
+
+def inline_snippet(url: str, site: Site, nonce: str = "") -> str:
+    """The stub and the line to paste, as high in the page as can be. ``nonce`` is that of the page's policy."""
+    safe = html.escape(url.rstrip("/"))
+    attribute = f' nonce="{html.escape(nonce)}"' if nonce else ""
+    stub = _STUB.format(url=safe, key=site.write_key, may=_MAY[site.consent], nonce=attribute)
+    return stub + snippet(url, site)
 
 
 def with_settings(source: bytes, site: Site) -> bytes:

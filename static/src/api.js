@@ -1,63 +1,71 @@
 // window.backflow: the calls a shop makes.
 
 import { decide } from "./consent.js";
-import { guarded } from "./guard.js";
-import { checkConsent, consentUpdated, record } from "./recorder.js";
+import { attempt, guarded } from "./guard.js";
+import { checkConsent } from "./recorder.js";
 import { VERSION } from "./settings.js";
+import { seen } from "./sources/index.js";
+import { forgetVisit } from "./visit.js";
 
 /** @param {any} value */
 const isObject = (value) => Object(value) === value;
 
-/** @param {any} value */
-const object = (value) => (isObject(value) ? value : {});
+/** The stub's own array, so that a reference to it that a script has kept goes on working. */
+const api = (window.backflow = Object(window.backflow ?? []));
 
-/** @type {Record<string, (...args: any[]) => void>} */
+/**
+ * A call of the shop's, by the names of its two arguments. The first may be left out.
+ * @param {string} type
+ * @param {string} name
+ * @param {string} bag
+ */
+const caller = (type, name, bag) =>
+  guarded((/** @type {any} */ value, /** @type {any} */ values) => {
+    if (isObject(value)) [value, values] = [undefined, value];
+    if (value || type !== "track") {
+      seen(type, { [name]: value && "" + value, [bag]: isObject(values) ? values : {} }, "api");
+    }
+  });
+
+/** @type {Record<string, any>} */
 const calls = {
-  track(event, properties) {
-    if (event) record("track", { event: String(event), properties: object(properties) }, "api");
-  },
-
-  page(name, properties) {
-    if (isObject(name)) [name, properties] = [undefined, name];
-    record("page", { name: name && String(name), properties: object(properties) }, "api");
-  },
-
-  identify(userId, traits) {
-    if (isObject(userId)) [userId, traits] = [undefined, userId];
-    record("identify", { userId: userId ? String(userId) : undefined, traits: object(traits) }, "api");
-  },
+  version: VERSION,
+  track: caller("track", "event", "properties"),
+  page: caller("page", "name", "properties"),
+  identify: caller("identify", "userId", "traits"),
 
   reset() {
     calls.track("Signed Out");
+    forgetVisit();
   },
 
-  consent(choice) {
-    decide(object(choice));
-    checkConsent(true);
-    consentUpdated();
-  },
+  consent: guarded((choice) => {
+    decide(choice);
+    checkConsent();
+  }),
 
-  /** A call as data, `["track", event, properties]`, or a function that is given the API. */
+  /**
+   * A call as data, `["track", event, properties]`, a message of the stub's, or a function that is given the API.
+   * @param {any[]} items
+   */
   push(...items) {
     for (const item of items) {
-      if (typeof item === "function") item(api);
-      else if (Object.keys(calls).includes(item[0])) api[item[0]](...item.slice(1));
+      attempt(() => {
+        if (typeof item === "function") item(api);
+        else if (item.messageId) seen(item.type, item, "api");
+        else calls[item[0]](item[1], item[2]);
+      });
     }
   },
 };
 
-/** The stub's own array, so that a reference to it that a script has kept goes on working. */
-const api = (window.backflow = isObject(window.backflow) ? window.backflow : []);
-
 /** Whether another copy of the tag is already at work on this page. */
-export const installed = () => !!api.version;
+export const installed = () => api.version;
 
 /** Turns the stub into the real thing and replays what it has kept. */
 export const install = () => {
-  const kept = api.splice ? api.splice(0) : [];
-  api.version = VERSION;
-  for (const name of Object.keys(calls)) {
-    api[name] = guarded(calls[name]);
-  }
-  kept.forEach((/** @type {any} */ item) => api.push(item));
+  const kept = api.splice?.(0) ?? [];
+  // Not by assignment: that does nothing where the page has frozen the prototype of arrays.
+  Object.defineProperties(api, Object.getOwnPropertyDescriptors(calls));
+  api.push(...kept);
 };

@@ -1,57 +1,43 @@
 // What every message says about the page, the browser and the visit.
 
-import { consent } from "./consent.js";
 import { listedCookies } from "./cookies.js";
 import { attempt } from "./guard.js";
-import { klaviyoState } from "./klaviyo.js";
 import { VERSION } from "./settings.js";
-import { visit } from "./visit.js";
+import { klaviyoState } from "./sources/index.js";
+import { tidied, visit } from "./visit.js";
 
 /** The page before this one: the browser's referrer, later the address a single-page shop came from. */
-let referrer = document.referrer;
+let referrer = tidied(document.referrer);
 let url = "";
 
 /** What Segment's `page` call says about a page. */
-export const pageProperties = () => {
-  const here = location.href.split("#")[0];
+const page = () => {
+  const { href, pathname: path } = location;
+  const here = tidied(href.split("#")[0]);
   if (url && url !== here) referrer = url;
   url = here;
-  return { url, path: location.pathname, referrer, title: document.title, search: location.search };
+  return { url, path, referrer, title: document.title, search: tidied(location.search) };
 };
 
-/**
- * The context of a message whose sender is known to agree.
- * @param {string} capture the source that saw it
- */
-export const fullContext = (capture) => {
-  const { clickIds, campaign } = visit();
-  const { language, userAgent, webdriver, globalPrivacyControl } = navigator;
+/** The context of a message that may say nothing about the visitor. */
+export const BARE = { library: { name: "backflow.js", version: VERSION } };
+
+/** The context of a message whose sender is known to agree, or has not been asked yet. */
+export const fullContext = () => {
+  const { language: locale, userAgent, webdriver, globalPrivacyControl: gpc } = navigator;
   const { width, height } = screen;
   return {
-    ...bareContext(capture),
-    page: pageProperties(),
-    locale: language,
-    timezone: attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone),
+    ...BARE,
+    ...visit(),
+    page: page(),
+    locale,
+    // Intl only where Temporal is unknown: its first answer takes 30 ms of a fast phone's time.
+    timezone: attempt(() => window.Temporal?.Now.timeZoneId() ?? Intl.DateTimeFormat().resolvedOptions().timeZone),
     screen: { width, height, density: devicePixelRatio },
-    campaign: some(campaign),
-    clickIds: some(clickIds),
-    cookies: some(listedCookies()),
+    cookies: listedCookies(),
     klaviyo: klaviyoState(),
     userAgent,
-    webdriver: webdriver || undefined,
-    gpc: globalPrivacyControl || undefined,
+    webdriver,
+    gpc,
   };
 };
-
-/** The context of a message that may say nothing about the visitor. @param {string} capture */
-export const bareContext = (capture) => ({
-  library: { name: "backflow.js", version: VERSION },
-  consent: consent(),
-  capture: [capture],
-});
-
-/**
- * @template {object} T
- * @param {T} values
- */
-const some = (values) => (Object.keys(values).length ? values : undefined);

@@ -20,7 +20,11 @@ interface Window {
   _klOnsite?: unknown;
   _learnq?: unknown;
   Shopify?: any;
-  __tcfapi?: unknown;
-  OneTrust?: unknown;
-  Cookiebot?: unknown;
+  Temporal?: any;
+  dataLayer?: any;
+  __tcfapi?: any;
+  OneTrust?: any;
+  OptanonWrapper?: unknown;
+  OnetrustActiveGroups?: any;
+  Cookiebot?: any;
 }

@@ -4,6 +4,20 @@
 export const ignore = () => {};
 
 /**
+ * The result of `call`, `undefined` if it throws.
+ * @template T
+ * @param {() => T} call
+ * @returns {T | undefined}
+ */
+export const attempt = (call) => {
+  try {
+    return call();
+  } catch (_) {
+    return undefined;
+  }
+};
+
+/**
  * The same function, but an exception ends in `undefined` and not in the page.
  * @template {(...args: any[]) => any} F
  * @param {F} call
@@ -11,33 +25,21 @@ export const ignore = () => {};
  */
 export const guarded =
   (call) =>
-  (...args) => {
-    try {
-      return call(...args);
-    } catch (_) {
-      return undefined;
-    }
-  };
+  (...args) =>
+    attempt(() => call(...args));
 
 /**
- * The result of `call`, `undefined` if it throws.
- * @template T
- * @param {() => T} call
- * @returns {T | undefined}
- */
-export const attempt = (call) => guarded(call)();
-
-/**
- * Listens without ever throwing into the page.
+ * Listens without ever throwing into the page or holding it up.
  * @param {EventTarget} target
  * @param {string} type
  * @param {(event: any) => void} listener
  */
-export const on = (target, type, listener) => target.addEventListener(type, guarded(listener), true);
+export const on = (target, type, listener) =>
+  target.addEventListener(type, guarded(listener), { capture: true, passive: true });
 
 /**
- * The value of a JSON text; `undefined` when it is none.
- * @param {string | null | undefined} text
- * @returns {any}
+ * Runs `call` when the browser has nothing better to do, within a second or so.
+ * @param {() => void} call
  */
-export const parsed = guarded((text) => JSON.parse(text || ""));
+export const idle = (call) =>
+  (window.requestIdleCallback || window.setTimeout)(guarded(call), /** @type {any} */ ({ timeout: 1000 }));

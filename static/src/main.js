@@ -2,16 +2,16 @@
 // them on the device, the sender takes them to the relay. Who the visitor is, only the relay's own cookie says.
 
 import { install, installed } from "./api.js";
-import { watchConsent } from "./consent.js";
 import { attempt, guarded, on } from "./guard.js";
-import { checkConsent, checkKlaviyo, record, watchKlaviyo } from "./recorder.js";
+import { checkConsent } from "./recorder.js";
 import { startSending } from "./sender.js";
 import { relay } from "./settings.js";
-import { pages } from "./sources/pages.js";
-import { shopifyCart } from "./sources/shopify-cart.js";
+import { seen, SOURCES } from "./sources/index.js";
+
+const LOOK = 2000; // ms between two looks at consent platforms
 
 /**
- * @typedef {(type: string, call: import("./recorder.js").Call) => void} Emit
+ * @typedef {(type: string, call: import("./recorder.js").Call, wait?: number) => import("./merge.js").Entry | undefined} Emit
  *
  * @typedef {object} Source
  * @property {string} name as it stands in `context.capture`
@@ -19,21 +19,14 @@ import { shopifyCart } from "./sources/shopify-cart.js";
  * @property {(emit: Emit) => void} listen
  */
 
-/** @type {Source[]} */
-const SOURCES = [pages, shopifyCart];
-
-/** In a frame of another origin there is no shop page to see. */
-const foreignFrame = () => !attempt(() => /** @type {Window} */ (window.top).location.href);
-
 attempt(() => {
-  if (!relay || installed() || foreignFrame()) return;
-  watchConsent(() => checkConsent());
-  checkConsent();
+  // A frame shows a part of a page, and the page around it has a tag of its own.
+  if (!relay || installed() || window.top !== window) return;
+  install(); // Before the sources: what the shop itself has said comes first, and theirs is added to it.
   for (const { name, detect, listen } of SOURCES) {
-    attempt(() => detect() && listen(guarded((type, call) => record(type, call, name))));
+    attempt(() => detect() && listen(guarded((type, call, wait) => seen(type, call, name, wait))));
   }
-  install();
-  on(document, "visibilitychange", checkKlaviyo);
-  watchKlaviyo();
+  on(window, "pagehide", checkConsent);
+  setInterval(guarded(checkConsent), LOOK);
   startSending(); // After the sources: what they record when the page goes away is then sent with the rest.
 });

@@ -1,90 +1,81 @@
 // Messages on their way to the relay. Each has its own storage key, so that tabs of one shop never overwrite each
-// other's; the key begins with the time, so that the order of the keys is the order of the messages.
+// other's; the key ends with the message's ID, which begins with the time: the order of the keys is that of the messages.
+// The stub in the page writes here too, in the same form.
 
-import { guarded, parsed } from "./guard.js";
+import { attempt } from "./guard.js";
+import { parsed, stringify } from "./realm.js";
 import { settings } from "./settings.js";
 import { local } from "./storage.js";
 
-/** @typedef {{ key: string, message: object }} Entry */
+/** @typedef {[key: string, message: any, size: number]} Entry */
 
 const PREFIX = `backflow.queue.${settings.writeKey}.`;
-const MOST = 300; // messages
-const LARGEST = 500_000; // characters in all: a tenth of what browsers give one origin
+const STORED = 2_000_000; // characters on the device: less than half of what browsers give one origin
+const LARGEST = 8_000_000; // characters in all: beyond what is stored, only in this page's memory
 const CHUNK = 30_000; // bytes: with the largest message below the 64 KiB that keepalive requests may share
-const LARGEST_MESSAGE = 32_768; // bytes, as the relay takes it
+const LARGEST_MESSAGE = 32_768; // characters; the relay takes as many bytes
 
 let last = 0;
 let dropped = 0;
-
-/** @param {any} text */
-const bytes = (text) => new Blob([text]).size;
+let size = local.keys(PREFIX).length * 1000; // about: what earlier pages and other tabs have left is not read for it
 
 /**
- * Keeps a message; when there is no more room the oldest go.
- * @param {string} id the messageId
- * @param {string} text the message as JSON
+ * A new message's ID: the time in microseconds, which never repeats in this page, and a random part nobody can guess,
+ * because the relay may make a visitor's ID of it.
  */
-export const enqueue = (id, text) => {
-  if (bytes(text) > LARGEST_MESSAGE) {
-    dropped++; // No relay would take it.
-    return;
-  }
+export const newId = () => {
   last = Math.max(Date.now() * 1000, last + 1);
-  local.set(`${PREFIX}${last.toString(36)}.${id}`, text);
-  const keys = local.keys(PREFIX);
-  let size = 0;
-  for (let index = keys.length; index--; ) {
-    size += (local.get(keys[index]) || "").length;
-    if (size > LARGEST || keys.length - index > MOST) {
-      local.remove(keys[index]);
-      dropped++;
-    }
+  return `${last.toString(36)}-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`;
+};
+
+/**
+ * Keeps a message, over its earlier self if it has one; without room it is lost, and the next one says so.
+ * @param {any} message
+ */
+export const enqueue = (message) => {
+  message.context.dropped = dropped || undefined;
+  // A circle or a BigInt somewhere: what happened still counts.
+  const text = attempt(() => stringify(message)) ?? stringify({ ...message, properties: undefined, traits: undefined });
+  const sum = size + text.length;
+  if (text.length > LARGEST_MESSAGE || sum > LARGEST) dropped++;
+  else {
+    size = sum;
+    dropped = 0;
+    local.set(PREFIX + message.messageId, text, sum > STORED ? false : undefined);
   }
 };
 
 /**
  * The oldest messages, whole ones up to a chunk's size but at least one.
  * @param {number} most
+ * @param {Set<string>} [until] keys none of which is passed
  * @param {Set<string>} [without] keys to leave out
- * @returns {Entry[]}
  */
-export const oldest = (most, without) => {
+export const oldest = (most, until, without) => {
+  /** @type {Entry[]} */
   const batch = [];
-  let size = 0;
+  let sum = 0;
   for (const key of local.keys(PREFIX)) {
-    const text = local.get(key);
+    if (until?.has(key)) break;
+    if (without?.has(key)) continue;
+    const text = local.get(key) ?? "";
     const message = parsed(text);
-    if (!message) local.remove(key); // Somebody else has written here.
-    else if (!without || !without.has(key)) {
-      size += bytes(text);
-      if (batch.length && (size > CHUNK || batch.length >= most)) break;
-      batch.push({ key, message });
-    }
+    if (message) {
+      sum += new TextEncoder().encode(text).length;
+      if (batch.length && (sum > CHUNK || batch.length >= most)) break;
+      batch.push([key, message, text.length]);
+    } else local.remove(key); // Somebody else has written here.
   }
   return batch;
 };
 
 /** @param {Entry[]} batch */
-export const remove = (batch) => batch.forEach(({ key }) => local.remove(key));
-
-/**
- * Writes a decision onto the messages that have waited for it.
- * @param {import("./consent.js").Consent} consent
- */
-export const stamp = (consent) =>
-  local.keys(PREFIX).forEach(
-    guarded((key) => {
-      const message = parsed(local.get(key));
-      if ((message.context.consent || {}).marketing !== undefined) return;
-      message.context.consent = consent;
-      local.set(key, JSON.stringify(message));
-    }),
-  );
-
-/** How many messages were lost for want of room, here or at the relay, since the last question. */
-export const takeDropped = () => {
-  const count = dropped;
-  dropped = 0;
-  return count || undefined;
+export const remove = (batch) => {
+  for (const [key, , length] of batch) {
+    size -= length;
+    local.remove(key);
+  }
 };
 
+/** @param {string} id */
+export const keyOf = (id) => PREFIX + id;

@@ -1,12 +1,13 @@
 // Takes the queue to the relay, oldest first. A message leaves the queue only when the relay has answered for good:
-// 2xx is a commit, some 4xx are final. Everything else, silence too, is tried again; the relay knows repeats by messageId.
+// 2xx is a commit, a 4xx is final. Everything else, silence too, is tried again; the relay knows repeats by messageId.
 //
 // One request is in flight at a time. Until the relay has given its mirror token, every batch begins with the oldest
 // message: the relay makes a new visitor's ID from it, so a repeat whose first answer got lost is the same visitor.
 
-import { allowed } from "./consent.js";
-import { attempt, guarded, ignore, on } from "./guard.js";
+import { allowed, consent } from "./consent.js";
+import { attempt, guarded, on } from "./guard.js";
 import { oldest, remove } from "./queue.js";
+import { stringify, untouched } from "./realm.js";
 import { relay, settings } from "./settings.js";
 import { local } from "./storage.js";
 
@@ -15,44 +16,59 @@ import { local } from "./storage.js";
 export const VISITOR = "backflow.visitor";
 const WAIT = "backflow.wait"; // not before this time (ms), as the relay asked; for all tabs and the next page
 const LONGEST_WAIT = 600_000; // ms; a larger value is a clock that was moved
-const TIMEOUT = 20_000; // ms
-const FINAL = [400, 401, 403, 404, 413, 415, 422];
+const TIMEOUT = 10_000; // ms until a silent relay is asked again
+const LONGEST_PAUSE = 15_000; // ms: a relay that is back is found within this time
+const URL = `${relay}/v1/batch`;
 
 // The page may replace these later, and other scripts wrap them: the tag's own requests shall not pass through those.
-const { fetch, XMLHttpRequest, setTimeout, clearTimeout } = window;
+const { fetch, setTimeout, clearTimeout } = window;
 
 /** @type {Set<string>} keys of the messages in flight */
-const flying = new Set();
-let locking = false;
-let missed = false; // something came while the lock was ours
+export const flying = new Set();
+/** @type {Set<string>} keys of the messages that more may still be said of */
+const held = new Set();
+let locked = false;
 let failures = 0;
 let most = Infinity; // messages a batch, after a 413
-/** @type {number | undefined} */
-let timer;
+let timer = 0;
 
 /** Sends what is queued, unless a request is in flight or the relay has asked to wait. */
 export const send = guarded(() => {
-  missed = true;
-  if (locking || flying.size || timer || allowed() === undefined) return;
+  if (locked || flying.size || timer || allowed === undefined) return;
   const pause = pauseLeft();
-  if (pause) return later(pause);
-  if (!oldest(1).length) return;
-  locking = true;
-  missed = false;
-  // Another tab that is sending reads our messages too; should it just have looked, we come back.
-  const turn = (/** @type {Lock | null} */ lock) => (lock ? drain() : later(1000));
-  const { locks } = navigator;
-  (locks ? locks.request(`backflow.send.${settings.writeKey}`, { ifAvailable: true }, turn).catch(drain) : drain()).then(() => {
-    locking = false;
-    if (missed) send();
-  });
+  if (pause) later(pause);
+  else {
+    locked = true;
+    // Another tab that is sending reads our messages too. Not every browser, and not every origin, has locks.
+    (attempt(() => navigator.locks.request(`backflow.send.${settings.writeKey}`, drain)) ?? drain()).catch(drain);
+  }
 });
+
+const drain = async () => {
+  /** @type {Entry[]} */
+  let batch;
+  while ((batch = flying.size ? [] : oldest(most, held)).length && (await deliver(batch)));
+  locked = false; // In the tick of the last look: what is recorded from now on asks anew.
+};
+
+/**
+ * Sends a message, after a wait if more may be said of it.
+ * @param {string} key
+ * @param {number} [wait] ms
+ */
+export const hold = (key, wait) => {
+  if (!wait) return send();
+  held.add(key);
+  setTimeout(() => {
+    held.delete(key);
+    send();
+  }, wait);
+};
 
 /** Tries again now: the connection or the page has come back. */
 const retry = () => {
   clearTimeout(timer);
-  timer = undefined;
-  failures = 0;
+  timer = failures = 0;
   send();
 };
 
@@ -60,16 +76,9 @@ const retry = () => {
 const later = (delay) => {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    timer = undefined;
+    timer = 0;
     send();
   }, delay);
-};
-
-const drain = async () => {
-  for (;;) {
-    const batch = allowed() === undefined || flying.size ? [] : oldest(most);
-    if (!batch.length || !(await deliver(batch))) return;
-  }
 };
 
 /**
@@ -78,39 +87,53 @@ const drain = async () => {
  * @returns {Promise<boolean>} whether the queue may go on
  */
 const deliver = async (batch, leaving) => {
-  batch.forEach(({ key }) => flying.add(key));
+  const messages = [];
+  for (const [key, message] of batch) {
+    flying.add(key);
+    messages.push({ ...message, context: { ...message.context, consent } });
+  }
+  const body = stringify({
+    writeKey: settings.writeKey,
+    sentAt: new Date(),
+    visitor: local.get(VISITOR) ?? undefined,
+    batch: messages,
+  });
+  let asked = 0;
+  let done = false;
   try {
-    const answer = await post(bodyOf(batch), leaving);
-    const { status } = answer;
-    if (status === 413 && batch.length > 1) {
-      most = batch.length >> 1;
-      return true;
-    }
-    if (answer.ok || FINAL.includes(status)) {
+    // Where keepalive is unknown the request dies with the page, where its share is used up it is refused at once.
+    if (leaving && !("keepalive" in Request.prototype)) throw 0;
+    // After a failure it may be the page's own fetch that fails.
+    const answer = await (failures % 2 ? untouched().fetch : fetch)(URL, {
+      method: "POST",
+      headers: { "Content-Type": "text/plain" },
+      body,
+      credentials: "include",
+      keepalive: true,
+      signal: AbortSignal.timeout?.(TIMEOUT),
+    });
+    const status = /** @type {any} */ (answer.status);
+    asked = Number(answer.headers.get("Retry-After")) * 1000 || 0;
+    done = /^(2|4(?!08|29))/.test(status);
+    if (status === 413 && batch[1]) most = batch.length >> 1;
+    else if (done) {
       remove(batch);
       failures = 0;
       most = Infinity;
-      await answer.json().then(keepMirror).catch(ignore);
-      return true;
+      // The mirror token, and the handle that may stand in a cart.
+      const { visitor, handle } = await answer.json();
+      if (visitor) local.set(VISITOR, visitor);
+      if (handle) local.set("backflow.handle", handle);
     }
-    backOff(Number(answer.headers.get("Retry-After")) * 1000 || 0);
   } catch (_) {
-    backOff(0);
-  } finally {
-    batch.forEach(({ key }) => flying.delete(key));
+    if (leaving) navigator.sendBeacon?.(URL, body);
   }
-  return false;
-};
-
-/** @param {any} answer */
-const keepMirror = ({ visitor }) => {
-  if (visitor) local.set(VISITOR, visitor);
-};
-
-/** One second, doubled to thirty, half of it by chance. @param {number} asked by the relay, in ms */
-const backOff = (asked) => {
-  if (asked) local.set(WAIT, String(Date.now() + asked));
-  later(Math.max(asked, Math.min(30_000, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2)));
+  for (const [key] of batch) flying.delete(key);
+  if (!done) {
+    if (asked) local.set(WAIT, "" + (Date.now() + asked));
+    later(Math.max(asked, Math.min(LONGEST_PAUSE, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2)));
+  }
+  return done;
 };
 
 const pauseLeft = () => {
@@ -118,78 +141,25 @@ const pauseLeft = () => {
   return left > 0 && left < LONGEST_WAIT ? left : 0;
 };
 
-/** @param {Entry[]} batch */
-const bodyOf = (batch) =>
-  JSON.stringify({
-    writeKey: settings.writeKey,
-    sentAt: new Date().toISOString(),
-    visitor: local.get(VISITOR) || undefined,
-    batch: batch.map(({ message }) => message),
-  });
-
-/**
- * @param {string} body
- * @param {boolean} [leaving]
- */
-const post = (body, leaving) => {
-  const url = `${relay}/v1/batch`;
-  /** @type {Promise<Response>} */
-  const answer = attempt(() =>
-    fetch(url, {
-      method: "POST",
-      headers: { "Content-Type": "text/plain" },
-      body,
-      credentials: "include",
-      keepalive: true,
-      signal: AbortSignal.timeout && AbortSignal.timeout(TIMEOUT),
-    }),
-  ) || postWithoutFetch(url, body); // fetch is missing, or the page has broken it
-  if (leaving) {
-    // Where keepalive is unknown the request dies with the page, where its share is used up it is refused at once.
-    const beacon = guarded(() => navigator.sendBeacon(url, new Blob([body], { type: "text/plain" })));
-    if ("keepalive" in Request.prototype) answer.catch(beacon);
-    else beacon();
-  }
-  return answer;
-};
-
-/**
- * @param {string} url
- * @param {string} body
- * @returns {Promise<Response>}
- */
-const postWithoutFetch = (url, body) =>
-  new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", url);
-    request.withCredentials = true;
-    request.onload = () => {
-      const headers = { "Retry-After": request.getResponseHeader("Retry-After") || "" };
-      resolve(new Response(request.responseText || null, { status: request.status, headers }));
-    };
-    request.onerror = request.onabort = reject;
-    request.send(body);
-  });
-
 /**
  * The page may never come back: what no request carries yet goes out now, beside the one in flight. As long as the
  * relay has given no mirror, that one's messages are repeated, so that this batch too begins with the oldest.
  */
 const leave = () => {
-  if (allowed() === undefined || pauseLeft()) return;
-  const batch = oldest(most, local.get(VISITOR) ? flying : undefined);
-  if (batch.some(({ key }) => !flying.has(key))) deliver(batch, true).then(send);
+  if (allowed === undefined || pauseLeft()) return;
+  const repeat = !local.get(VISITOR);
+  const batch = oldest(most, undefined, repeat ? undefined : flying);
+  if (batch.length > (repeat ? flying.size : 0)) deliver(batch, true).then(send);
 };
 
-/** Sends now, and whenever the page's life gives a reason to. */
+/** Sends whenever the page's life gives a reason to. The first is its page view, which takes along what is left. */
 export const startSending = () => {
   on(document, "visibilitychange", () => (document.hidden ? leave() : retry()));
   on(window, "pagehide", leave);
   on(window, "online", retry);
-  on(window, "pageshow", (event) => {
-    if (!event.persisted) return;
+  on(window, "pageshow", ({ persisted }) => {
+    if (!persisted) return;
     flying.clear(); // Whatever was in flight when the page was frozen has no answer any more.
     retry();
   });
-  send();
 };

@@ -4,7 +4,7 @@
  * @typedef {object} Settings
  * @property {string} writeKey the site's public key
  * @property {string[]} cookies names of the cookies that may travel
- * @property {string[]} clickIds names of the URL parameters kept for the visit
+ * @property {Record<string, number>} clickIds days that each URL parameter is kept
  * @property {"auto" | "required" | "assumed"} consent what to do without a consent signal
  */
 
@@ -13,9 +13,5 @@ export const settings = __BACKFLOW_SETTINGS__;
 
 export const VERSION = __BACKFLOW_VERSION__;
 
-const script = /** @type {HTMLScriptElement | null} */ (
-  document.currentScript || document.querySelector('script[src*="/tag.js?key="]')
-);
-
-/** The relay's address up to where `/tag.js` begins; empty when the tag cannot tell. */
-export const relay = script && script.src ? script.src.split("/tag.js")[0] : "";
+/** The relay's address up to where `/tag.js` begins; nothing when the tag cannot tell. */
+export const relay = /** @type {HTMLScriptElement | null} */ (document.currentScript)?.src.split("/tag.js")[0];

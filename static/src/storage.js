@@ -1,59 +1,57 @@
-// Web storage that never throws. Until `open(true)` nothing is written to the device: values stay in the page's memory,
-// where they also stay when the browser refuses to store (private modes, full or disabled storage).
+// localStorage that never throws. Until consent is given nothing is written to the device: values stay in the page's
+// memory, where they also stay when the browser refuses to store (private modes, full or disabled storage).
 
+import { allowed } from "./consent.js";
 import { attempt } from "./guard.js";
 
-/** @param {"localStorage" | "sessionStorage"} name */
-const shelf = (name) => {
-  /** @type {Map<string, string>} */
-  const memory = new Map();
-  let open = false;
+/** @type {Map<string, string>} */
+const memory = new Map();
 
-  const self = {
-    /** @param {string} key */
-    get: (key) => memory.get(key) || attempt(() => window[name].getItem(key)),
+/**
+ * @template T
+ * @param {(storage: Storage) => T} use
+ */
+const device = (use) => attempt(() => use(localStorage));
 
-    /**
-     * @param {string} key
-     * @param {string} value
-     * @param {boolean} [always] also before `open(true)`: for the shopper's own decision about storing
-     */
-    set(key, value, always) {
-      memory.set(key, value);
-      attempt(() => {
-        if (open || always) {
-          window[name].setItem(key, value);
-          memory.delete(key);
-        }
-      });
-    },
+/** @param {string} key */
+const get = (key) => memory.get(key) ?? device((storage) => storage.getItem(key));
 
-    /** @param {string} key */
-    remove(key) {
+/**
+ * @param {string} key
+ * @param {string} value
+ * @param {boolean} [write] to the device; `true` without consent is for the shopper's own decision about it
+ */
+const set = (key, value, write = allowed) => {
+  memory.set(key, value);
+  if (write) {
+    device((storage) => {
+      storage.setItem(key, value);
       memory.delete(key);
-      attempt(() => window[name].removeItem(key));
-    },
-
-    /**
-     * The keys that begin with `prefix`, in the order of their text.
-     * @param {string} prefix
-     */
-    keys(prefix) {
-      const stored = attempt(() => Object.keys(window[name])) || [];
-      return [...new Set([...memory.keys(), ...stored])].filter((key) => key.startsWith(prefix)).sort();
-    },
-
-    /**
-     * Whether values may be stored from now on. Those in memory are stored then; what is stored already remains.
-     * @param {boolean} may
-     */
-    open(may) {
-      open = may;
-      if (may) memory.forEach((value, key) => self.set(key, value));
-    },
-  };
-  return self;
+    });
+  }
 };
 
-export const local = shelf("localStorage");
-export const session = shelf("sessionStorage");
+/** @param {string} key */
+const remove = (key) => {
+  memory.delete(key);
+  device((storage) => storage.removeItem(key));
+};
+
+/**
+ * The keys that begin with `prefix`, in the order of their text.
+ * @param {string} prefix
+ */
+const keys = (prefix) => {
+  /** @type {string[]} */
+  const found = [];
+  for (const key of [...memory.keys(), ...(device(Object.keys) ?? [])]) key.startsWith(prefix) && found.push(key);
+  attempt(() => found.sort());
+  return found;
+};
+
+/** Stores what has waited in memory. */
+const flush = () => {
+  for (const [key, value] of memory) set(key, value);
+};
+
+export const local = { get, set, remove, keys, flush };

@@ -1,52 +1,85 @@
-// Where this visit came from: click IDs and campaign of the landing, carried by every page of the visit.
+// Where the visitor came from: click IDs, each for its own lifetime, and the first and the last landing that told one.
 
-import { guarded, parsed } from "./guard.js";
+import { parsed, stringify } from "./realm.js";
 import { settings } from "./settings.js";
-import { session } from "./storage.js";
+import { local } from "./storage.js";
 
 /**
+ * @typedef {Record<string, string>} Names
+ *
+ * @typedef {object} Touch a landing that says where it came from
+ * @property {Names} clickIds
+ * @property {Names} campaign as Segment names them: source, medium, name, term, content, id
+ * @property {string} url
+ * @property {string} referrer
+ * @property {number} time ms
+ *
  * @typedef {object} Visit
- * @property {Record<string, string>} clickIds
- * @property {Record<string, string>} campaign as Segment names them: source, medium, name, term, content, id
+ * @property {Record<string, [value: string, until: number]>} ids
+ * @property {Touch} [first]
+ * @property {Touch} [last]
  */
 
 const KEY = "backflow.visit";
 const LONGEST = 1000; // characters; a longer value is no click ID that anybody issues
+const DAY = 86_400_000; // ms
+const TOUCH = 90; // days that a landing is kept: as long as most click IDs
 
 /** @type {string} */
 let seen;
 
 /**
- * Reads the address bar when it has changed. A new click ID joins the visit's others, a new campaign replaces the old.
- * @returns {Visit}
+ * An address without what names one recipient, so that it is not passed on.
+ * @param {string} url or its query
+ * @param {string} [names] of parameters
  */
-export const visit = () => {
-  /** @type {Visit} */
-  const known = parsed(session.get(KEY)) || { clickIds: {}, campaign: {} };
-  if (seen === location.search) return known;
-  seen = location.search;
-  /** @type {Record<string, string>} */
-  const campaign = {};
-  for (const pair of seen.slice(1).split("&")) readPair(pair, known.clickIds, campaign);
-  if (Object.keys(campaign).length) known.campaign = campaign;
-  session.set(KEY, JSON.stringify(known));
-  return known;
+export const tidied = (url, names = "_kx|bf") =>
+  url.replace(RegExp(`[?&](${names})=[^&#]*`, "g"), "").replace(/^([^?&#]*)&/, "$1?");
+
+/**
+ * Takes parameters out of the address bar.
+ * @param {string} [names]
+ */
+export const tidy = (names) => {
+  const { origin, pathname, search, hash } = location;
+  const rest = tidied(search, names);
+  if (rest !== search) history.replaceState(history.state, "", origin + pathname + rest + hash);
 };
 
-const readPair = guarded(
-  /**
-   * Decoded once. A plus sign is a space in a campaign's name, but a character of its own in a click ID (base64).
-   * @param {string} pair
-   * @param {Record<string, string>} clickIds
-   * @param {Record<string, string>} campaign
-   */
-  (pair, clickIds, campaign) => {
-    const cut = pair.indexOf("=");
-    const name = decodeURIComponent(pair.slice(0, cut));
-    const raw = pair.slice(cut + 1);
-    if (cut < 1 || !raw || raw.length > LONGEST) return;
-    const utm = /^utm_(source|medium|campaign|term|content|id)$/.exec(name);
-    if (utm) campaign[utm[1] === "campaign" ? "name" : utm[1]] = decodeURIComponent(raw.replace(/\+/g, " "));
-    if (settings.clickIds.includes(name)) clickIds[name] = decodeURIComponent(raw);
-  },
-);
+/** The shopper has left the account: who comes next on this device came from elsewhere. */
+export const forgetVisit = () => local.remove(KEY);
+
+/** Reads the address bar when it has changed. A new click ID joins the others, a new landing replaces the last. */
+export const visit = () => {
+  const now = Date.now();
+  /** @type {Visit} */
+  const known = parsed(local.get(KEY)) || { ids: {} };
+  const { search, href } = location;
+  if (seen !== search) {
+    seen = search;
+    /** @type {Touch} */
+    const touch = { clickIds: {}, campaign: {}, url: tidied(href), referrer: tidied(document.referrer), time: now };
+    // A plus sign is a space in a campaign's name, but a character of its own in a click ID (base64).
+    for (const [name, value] of new URLSearchParams(search.replace(/\+/g, "%2B"))) {
+      const days = settings.clickIds[name];
+      const utm = /^utm_(source|medium|campaign|term|content|id)$/.exec(name)?.[1];
+      if (!value || value.length > LONGEST || !(utm || days > 0)) continue;
+      if (utm) touch.campaign[utm === "campaign" ? "name" : utm] = value.replace(/\+/g, " ");
+      else known.ids[name] = [(touch.clickIds[name] = value), now + days * DAY];
+      known.last = touch;
+      known.first = fresh(known.first) || touch;
+      local.set(KEY, stringify(known));
+    }
+    tidy("bf"); // Ours, so nobody else waits for it.
+  }
+  /** @type {Names | undefined} undefined: none */
+  let clickIds;
+  for (const [name, [value, until]] of Object.entries(known.ids)) {
+    if (until > now) clickIds = { ...clickIds, [name]: value };
+  }
+  const lastTouch = fresh(known.last);
+  return { clickIds, campaign: lastTouch?.campaign, firstTouch: fresh(known.first), lastTouch };
+};
+
+/** @param {Touch} [touch] */
+const fresh = (touch) => (touch && Date.now() - touch.time < TOUCH * DAY ? touch : undefined);

@@ -47,7 +47,7 @@ def test_the_tag_needs_no_further_request_for_its_settings(door: Door) -> None:
     assert inlined(answer) == {
         "writeKey": PUBLIC_KEY,
         "cookies": list(COOKIES),
-        "clickIds": list(CLICK_IDS),
+        "clickIds": CLICK_IDS,
         "consent": "auto",
     }
 

@@ -1,32 +1,42 @@
-// Page views: one for each load, and one for each new path of a single-page shop.
+// Page views: one for each load, for each new path of a single-page shop, and for each return out of the browser's cache.
 
-import { on } from "../guard.js";
+import { idle, on } from "../guard.js";
 
 /** @type {import("../main.js").Source} */
 export const pages = {
   name: "page",
   detect: () => true,
   listen(emit) {
-    /** @type {string} */
+    /** @type {string | undefined} */
     let path;
-    const look = () => {
-      if (path === location.pathname || document.prerendering) return;
+    const view = () => {
+      if (path === location.pathname) return;
       path = location.pathname;
       emit("page", {});
     };
     // Later, because the browser has better to do now, and because a single-page shop sets the title after the address.
-    const soon = () => ("requestIdleCallback" in window ? requestIdleCallback(look, { timeout: 1000 }) : setTimeout(look));
+    const soon = () => idle(view);
 
-    for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
-      const original = history[name];
-      history[name] = function (...args) {
-        original.apply(this, args);
-        soon();
-      };
-    }
-    on(window, "popstate", soon);
-    on(document, "prerenderingchange", soon);
-    on(window, "pagehide", look); // Who leaves before the browser is idle has still seen the page.
-    soon();
+    // The first look at the Navigation API costs more than all the rest here.
+    idle(() => {
+      view();
+      if (window.navigation) on(window.navigation, "currententrychange", soon);
+      else {
+        for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
+          const original = history[name];
+          history[name] = function () {
+            original.apply(this, /** @type {any} */ (arguments));
+            soon();
+          };
+        }
+        on(window, "popstate", soon);
+      }
+    });
+    on(window, "pagehide", view); // Who leaves before the browser is idle has still seen the page.
+    on(window, "pageshow", ({ persisted }) => {
+      if (!persisted) return;
+      path = undefined;
+      soon();
+    });
   },
 };

@@ -1,66 +1,105 @@
-// Sees the page's own requests to some paths of the shop. The page's call runs first and unchanged.
+// Sees the page's own requests to its own origin, and what they carry. The page's call runs first and unchanged.
 
-import { attempt, guarded, ignore, on, parsed } from "../guard.js";
+import { attempt, ignore, on } from "../guard.js";
+import { parsed } from "../realm.js";
+import { product } from "./shape.js";
 
+/** @typedef {Record<string, any>} Fields */
 /**
- * @typedef {object} Seen
- * @property {string} path
- * @property {unknown} body what the page sent, as it gave it
- * @property {Promise<any>} answer the JSON of a successful answer; anything falsy, or a rejection, when there is none
+ * @callback Seen called while the request is under way
+ * @param {string} path with its query
+ * @param {unknown} body what the page sent, as it gave it
+ * @param {() => Promise<any>} answer the JSON of a successful answer; a rejection when there is none. To be asked for
+ *   at once: later the page has read the answer
+ * @returns {Promise<void> | void}
  */
 
+const FIELD = /^(?:items\[(\d*)\]\[)?([\w-]+)[[\]]*$/;
+
+/** @type {[{ test: (path: string) => boolean }, Seen][]} */
+const watchers = [];
+
 /**
- * @param {RegExp} paths on the page's own origin
- * @param {(seen: Seen) => void} seen called while the request is under way
+ * @param {{ test: (path: string) => boolean }} paths
+ * @param {Seen} seen
  */
-export const watchRequests = (paths, seen) => {
-  const notify = guarded(seen);
+export const watch = (paths, seen) => watchers.push([paths, seen]);
 
-  /** @param {unknown} url */
-  const matching = guarded((url) => {
-    const { origin, pathname } = new URL(String(url), document.baseURI);
-    return origin === location.origin && paths.test(pathname) ? pathname : "";
-  });
+/** @param {any} url */
+const watching = (url) =>
+  attempt(() => {
+    const { origin, pathname, search } = new URL(url.url || url, document.baseURI);
+    const path = pathname + search;
+    const found = watchers.filter(([paths]) => origin === location.origin && paths.test(path));
+    if (!found.length) return;
+    return (/** @type {unknown} */ body, /** @type {() => Promise<any>} */ answer) =>
+      found.map(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore)));
+  }) || ignore;
 
-  const { fetch } = window;
-  if (fetch) {
-    window.fetch = function (input, init) {
-      const path = matching(input instanceof Request ? input.url : input);
-      // The body of a Request can be read once: by the browser, so ours is a copy made before.
-      const copy = path && input instanceof Request && attempt(() => input.clone());
-      const response = fetch.apply(this, /** @type {any} */ (arguments));
-      if (path) {
-        attempt(() => {
-          const answer = response.then((got) => got.ok && got.clone().json());
-          answer.catch(ignore);
-          notify({ path, body: init && init.body !== undefined ? init.body : copy, answer });
-        });
-      }
-      return response;
+/** @type {import("../main.js").Source} */
+export const requests = {
+  name: "request",
+  detect: () => true,
+  listen() {
+    const { fetch } = window;
+    if (fetch) {
+      window.fetch = function (input, init) {
+        const tell = /** @type {any} */ (watching(input));
+        // The body of a Request can be read once: by the browser, so ours is a copy made before.
+        const copy = tell !== ignore && input instanceof Request && attempt(() => input.clone());
+        const response = fetch.apply(this, /** @type {any} */ (arguments));
+        tell(init?.body ?? copy, () => response.then((got) => got.ok && got.clone().json()));
+        return response;
+      };
+    }
+    /** @type {WeakMap<XMLHttpRequest, any>} */
+    const opened = new WeakMap();
+    const { open, send } = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.open = function (_, url) {
+      opened.set(this, watching(url));
+      return open.apply(this, /** @type {any} */ (arguments));
     };
-  }
-
-  /** @type {WeakMap<XMLHttpRequest, string>} */
-  const opened = new WeakMap();
-  const { open, send } = XMLHttpRequest.prototype;
-  XMLHttpRequest.prototype.open = function () {
-    opened.set(this, matching(arguments[1]) || "");
-    return open.apply(this, /** @type {any} */ (arguments));
-  };
-  XMLHttpRequest.prototype.send = function (body) {
-    const path = opened.get(this);
-    if (path) {
-      attempt(() => {
-        /** @type {Promise<any>} */
-        const answer = new Promise((resolve) => {
+    XMLHttpRequest.prototype.send = function (body) {
+      const answer = () =>
+        new Promise((resolve) =>
           on(this, "load", () => {
             const { status, responseType, response } = this;
-            resolve(status > 199 && status < 300 && (responseType === "json" ? response : parsed(this.responseText)));
-          });
-        });
-        notify({ path, body, answer });
-      });
-    }
-    return send.apply(this, /** @type {any} */ (arguments));
-  };
+            resolve(status < 300 && (responseType === "json" ? response : parsed(this.responseText)));
+          }),
+        );
+      opened.get(this)?.(body, answer);
+      return send.apply(this, /** @type {any} */ (arguments));
+    };
+  },
 };
+
+/**
+ * The lines of whatever a page sends to its cart: JSON, a form, or a form's text; one, or `items` of them.
+ * @param {any} body
+ * @returns {Promise<Fields[]>}
+ */
+export const lines = async (body) => {
+  if (body instanceof Request) body = /json/.test(body.headers.get("Content-Type") || "") ? await body.text() : await body.formData();
+  const json = parsed(body);
+  if (json) return json.items || json.requests || [json];
+  /** @type {Fields[]} */
+  const found = [];
+  const fields = typeof body === "string" ? new URLSearchParams(body) : body;
+  for (const [name, value] of fields || []) {
+    const [, index = 0, field] = FIELD.exec(name) || [];
+    if (field) (found[+index] ||= {})[field] = value;
+  }
+  return found;
+};
+
+/**
+ * What one of these lines asks for, in Segment's words.
+ * @param {Fields} line
+ * @param {unknown} [variants] whether a bare `id` is a variant's, as at Shopify
+ */
+export const asked = (line, variants) =>
+  product({
+    product_id: line.product_id || line["product-id"] || line["add-to-cart"] || line.product || (variants ? "" : line.id),
+    variant_id: variants ? line.id : +line.variation_id || "",
+    quantity: +(line.quantity || line.qty || 1),
+  });

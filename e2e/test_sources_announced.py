@@ -1,0 +1,505 @@
+"""What a shop tells Google, Meta and Klaviyo, and what it writes into its markup: heard, not touched, and told once."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from e2e.platforms import Announced
+from e2e.tag_page import Message, name_of
+from e2e.test_tag import LOADED, expect, page_errors, run, visit
+
+pytestmark = pytest.mark.browser
+__all__ = ["page_errors"]
+
+ITEM = '{item_id: "SKU-1", item_name: "Mug", item_brand: "Acme", item_category: "Kitchen", price: 12.5, quantity: 2}'
+
+
+@pytest.fixture
+def site() -> Iterator[Announced]:
+    with Announced() as shop:
+        yield shop
+
+
+def has(properties: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert {name: properties.get(name) for name in expected} == expected
+
+
+def named(site: Announced, name: str) -> list[Message]:
+    return [message for message in site.messages if name_of(message) == name]
+
+
+# -- Google
+
+
+@pytest.mark.parametrize(
+    "push",
+    [
+        f'dataLayer.push({{event: "add_to_cart", ecommerce: {{currency: "EUR", value: 25, items: [{ITEM}]}}}})',
+        f'gtag("event", "add_to_cart", {{currency: "EUR", value: 25, items: [{ITEM}]}})',
+        f'dataLayer.push(["event", "add_to_cart", {{currency: "EUR", value: 25, items: [{ITEM}]}}])',
+        f'dataLayer.push({{event: "add_to_cart_stape", ecommerce: {{currency: "EUR", value: 25, items: [{ITEM}]}}}})',
+    ],
+    ids=["object", "arguments", "array", "suffixed"],
+)
+@pytest.mark.parametrize("early", [True, False], ids=["queued", "pushed"])
+def test_ga4_add_in_every_form(page: Page, site: Announced, push: str, early: bool) -> None:
+    if early:
+        site.pages["/"] = f"<script>{push}</script>"
+    visit(page, site)
+    expect(page, site, run(page, "1" if early else f"() => {{ {push} }}"), must=("Product Added",))
+    message = site.message("Product Added")
+    assert message["properties"] == {
+        "currency": "EUR", "value": 25, "product_id": "SKU-1", "name": "Mug", "brand": "Acme", "category": "Kitchen",
+        "price": 12.5, "quantity": 2,
+    }  # fmt: skip
+    assert message["context"]["capture"] == ["ga4"]
+
+
+def test_ga4_reset_other_events_and_what_did_not_happen_are_no_events(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => {
+      dataLayer.push({ecommerce: null});
+      dataLayer.push({event: "gtm.js", "gtm.start": 1}, {event: "scroll"}, null, 7, "text", {});
+      gtag("event", "page_view", {}); gtag("event", "add_to_cart_click", {}); gtag("set", {currency: "EUR"});
+        gtag("consent", "update", {});
+      dataLayer.push({event: "purchase_failed", ecommerce: {transaction_id: "1"}});
+    }"""
+    arrived = expect(page, site, run(page, script), must=())
+    assert {name_of(message) for message in arrived} <= {"page"}
+
+
+def test_ga4_several_items_are_several_adds_and_one_order(page: Page, site: Announced) -> None:
+    visit(page, site)
+    items = '[{item_id: "A", price: 1}, {item_id: "B", price: 2}]'
+    script = f"""() => {{
+      gtag("event", "add_to_cart", {{value: 3, items: {items}}});
+      gtag("event", "purchase", {{transaction_id: "T1", value: 3, items: {items}}});
+    }}"""
+    expect(page, site, run(page, script), must=("Order Completed",))
+    assert [message["properties"] for message in named(site, "Product Added")] == [
+        {"product_id": "A", "price": 1}, {"product_id": "B", "price": 2},
+    ]  # fmt: skip
+    order = site.message("Order Completed")["properties"]
+    assert order == {
+        "transaction_id": "T1",
+        "value": 3,
+        "products": [{"product_id": "A", "price": 1}, {"product_id": "B", "price": 2}],
+    }
+
+
+def test_ga4_repeated_push_is_one_event_and_another_add_is_another(page: Page, site: Announced) -> None:
+    visit(page, site)
+    push = f'dataLayer.push({{event: "add_to_cart", ecommerce: {{value: 25, items: [{ITEM}]}}}});'
+    other = 'dataLayer.push({event: "add_to_cart", ecommerce: {items: [{item_id: "SKU-2", item_name: "Cup"}]}});'
+    expect(page, site, run(page, f"() => {{ {push} {push} {other} }}"), must=("Product Added",))
+    assert [message["properties"]["product_id"] for message in named(site, "Product Added")] == ["SKU-1", "SKU-2"]
+
+
+def test_ga4_user_data_is_the_visitor_and_a_hash_is_not(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { gtag("set", "user_data", {sha256_email_address: "f".repeat(64), email: "f".repeat(64)});
+                        gtag("set", "user_data", {email: "ann@shop.test", phone_number: "+4915112345678"}); }"""
+    expect(page, site, run(page, script), must=("identify",))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test", "phone": "+4915112345678"}
+
+
+def test_the_pages_own_queue_keeps_its_items_its_order_and_its_answers(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => {
+      const heard = []; const own = dataLayer.push;
+      dataLayer.push = function (...items) { heard.push(...items); return own.apply(this, items); };  // as GTM does
+      const item = Object.freeze({event: "view_cart", ecommerce: Object.freeze({value: 1,
+        items: Object.freeze([Object.freeze({item_id: "A"})])})});
+      const before = dataLayer.length;
+      const answer = dataLayer.push(item, {event: "x"});
+      return [answer === before + 2, dataLayer[before] === item, heard[0] === item, heard.length,
+        Object.keys(dataLayer).length === dataLayer.length];
+    }"""
+    assert page.evaluate(script) == [True, True, True, 2, True]
+    expect(page, site, run(page, "1"), must=("Cart Viewed",))
+    assert len(named(site, "Cart Viewed")) == 1
+
+
+def test_a_data_layer_that_comes_after_the_tag_is_heard(page: Page, site: Announced) -> None:
+    page.add_init_script("Object.defineProperty(window, '__late', {value: 1})")
+    site.html = "<!doctype html><title>Late</title><link rel=icon href=data:,><!--tag-->"
+    visit(page, site)
+    script = """() => { window.dataLayer = window.dataLayer || []; function gtag() { dataLayer.push(arguments); }
+      window.dataLayer = window.dataLayer || []; gtag("event", "view_item", {items: [{item_id: "A"}]});
+        return dataLayer.length; }"""
+    assert page.evaluate(script) == 1
+    expect(page, site, run(page, "1"), must=("Product Viewed",))
+    assert len(named(site, "Product Viewed")) == 1
+
+
+# -- Meta
+
+
+@pytest.mark.parametrize("when", ["queued", "loaded", "drained"])
+def test_meta_add_before_and_after_its_script(page: Page, site: Announced, when: str) -> None:
+    call = """fbq("track", "AddToCart", {content_ids: ["11"], content_name: "Mug", content_type: "product",
+      value: 12.5, currency: "EUR"}, {eventID: "e-1"});"""
+    if when == "queued":
+        site.pages["/"] = f"<script>{call}</script>"
+    visit(page, site)
+    script = {"queued": "1", "loaded": f"() => {{ loadMeta(); {call} }}", "drained": f"() => {{ {call} loadMeta(); }}"}[
+        when
+    ]
+    expect(page, site, run(page, script), must=("Product Added",))
+    message = site.message("Product Added")
+    has(message["properties"], {"product_id": "11", "name": "Mug", "value": 12.5, "currency": "EUR", "event_id": "e-1"})
+    assert "category" not in message["properties"]
+    assert message["context"]["capture"] == ["meta"]
+    if when != "queued":
+        assert page.evaluate("metaHeard[0][1]") == "AddToCart"
+        assert page.evaluate("metaHeard.length") == 1
+
+
+def test_meta_single_pixels_contents_and_the_pixels_own_words(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => {
+      fbq("trackSingle", "123", "InitiateCheckout", {contents: [{id: "11", quantity: 2}], value: 25, num_items: 2});
+      fbq("track", "PageView"); fbq("trackCustom", "Scrolled", {}); fbq("consent", "grant");
+      return [typeof fbq.queue, fbq.version, fbq.queue.length];
+    }"""
+    assert page.evaluate(script) == ["object", "2.0", 4]
+    arrived = expect(page, site, run(page, "1"), must=("Checkout Started",))
+    assert {name_of(message) for message in arrived} <= {"page", "Checkout Started"}
+    assert site.message("Checkout Started")["properties"]["products"] == [{"product_id": "11", "quantity": 2}]
+
+
+def test_meta_advanced_matching_names_the_visitor_unless_it_is_a_hash(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = f"""() => {{ fbq("init", "1", {{em: "{"a1" * 32}"}}); fbq("init", "2", {{em: "ann@shop.test"}});
+      fbq("init", "3", {{em: "ann@shop.test"}}); }}"""
+    expect(page, site, run(page, script), must=("identify",))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
+
+
+# -- Klaviyo
+
+VIEWED = """{ProductName: "Mug", ProductID: "1", SKU: "SKU-1", Categories: ["Kitchen"], Price: 12.5, URL: "/mug",
+  Brand: "Acme"}"""
+
+
+@pytest.mark.parametrize("when", ["queued", "stub", "loaded", "drained"])
+@pytest.mark.parametrize(
+    "form",
+    ["klaviyo.track(%s)", "klaviyo.push(['track', %s])", "(window._learnq = window._learnq || []).push(['track', %s])"],
+    ids=["method", "push", "learnq"],
+)
+def test_klaviyo_track_in_every_form_and_at_every_time(page: Page, site: Announced, when: str, form: str) -> None:
+    call = form % f'"Viewed Product", {VIEWED}' + ";"
+    if when == "queued":
+        site.pages["/"] = f"<script>{call}</script>"
+    visit(page, site)
+    script = {
+        "queued": "1",
+        "stub": f"() => {{ {call} }}",
+        "loaded": f"() => {{ loadKlaviyo(); {call} }}",
+        "drained": f"() => {{ {call} loadKlaviyo(); }}",
+    }[when]
+    expect(page, site, run(page, script), must=("Product Viewed",))
+    message = site.message("Product Viewed")
+    has(message["properties"], {"product_id": "1", "name": "Mug", "sku": "SKU-1", "price": 12.5, "brand": "Acme"})
+    if when in ("loaded", "drained"):
+        assert page.evaluate("klaviyoHeard.filter(([method]) => method === 'track').length") == 1
+
+
+def test_klaviyo_added_to_cart_keeps_the_cart_beside_the_product(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { klaviyo.track("Added to Cart", {"$value": 37.5, AddedItemProductName: "Mug",
+      AddedItemProductID: "1", AddedItemSKU: "SKU-1",
+      AddedItemPrice: 12.5, AddedItemQuantity: 1, ItemNames: ["Mug", "Cup"], CheckoutURL: "/checkout",
+      Items: [{ProductID: "1", SKU: "SKU-1", ProductName: "Mug", Quantity: 1, ItemPrice: 12.5}, {ProductID: "2",
+        ProductName: "Cup", Quantity: 1, ItemPrice: 25}]}); }"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    properties = site.message("Product Added")["properties"]
+    assert (properties["product_id"], properties["quantity"], properties["$value"], properties["CheckoutURL"]) == (
+        "1",
+        1,
+        37.5,
+        "/checkout",
+    )
+    assert [line["product_id"] for line in properties["products"]] == ["1", "2"]
+
+
+def test_klaviyo_custom_events_travel_and_identify_is_heard(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { klaviyo.identify({"$email": "ann@shop.test", "$first_name": "Ann"});
+      klaviyo.identify({"$first_name": "Ann"});
+      klaviyo.track("Quiz Finished", {result: "Oily", items: [1]}); }"""
+    expect(page, site, run(page, script), must=("identify", "Quiz Finished"))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
+    assert site.message("Quiz Finished")["properties"] == {"result": "Oily", "items": [1]}
+
+
+def test_klaviyo_form_tells_who_submitted_it(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { for (const [type, email] of [["open", "no@shop.test"], ["submit", "ann@shop.test"]])
+      window.dispatchEvent(new CustomEvent("klaviyoForms", {detail: {type, formId: "Xy12",
+        metaData: {$email: email}}})); }"""
+    expect(page, site, run(page, script), must=("identify",))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
+
+
+def test_klaviyos_stub_is_never_awaited_nor_told_anything_new(page: Page, site: Announced) -> None:
+    visit(page, site)
+    expect(
+        page, site, run(page, "() => { klaviyo.track('Viewed Product', {ProductID: '1'}); }"), must=("Product Viewed",)
+    )
+    assert set(page.evaluate("_klOnsite.map(([method]) => method)")) <= {"track", "isIdentified"}
+
+
+# -- attributes
+
+
+def test_attributes_tell_of_clicks_submissions_and_views(page: Page, site: Announced) -> None:
+    site.html = """<!doctype html><title>Markup</title><link rel=icon href=data:,><!--tag-->
+      <main data-backflow-view="Product Viewed" data-backflow-product-id="7" data-backflow-name="Mug"
+            data-backflow-price="12.50" data-backflow-currency="EUR">
+        <button id="add" data-backflow-event="Product Added" data-backflow-quantity="2"><b>Add</b></button>
+        <form id="ask" data-backflow-event="Question Asked" data-backflow-topic="size" onsubmit="return false">
+          <button>Ask</button></form>
+      </main>"""
+    visit(page, site)
+    clicks = "() => { for (const one of ['#add b', '#ask button']) document.querySelector(one).click(); }"
+    expect(page, site, run(page, clicks), must=("Product Viewed", "Product Added", "Question Asked"))
+    product = {"product_id": "7", "name": "Mug", "price": "12.50", "currency": "EUR"}
+    assert site.message("Product Viewed")["properties"] == product
+    assert site.message("Product Added")["properties"] == product | {"quantity": "2"}
+    assert site.message("Question Asked")["properties"]["topic"] == "size"
+
+
+# -- schema.org and OpenGraph
+
+PRODUCT = {
+    "@context": "https://schema.org", "@type": "Product", "name": "Mug", "sku": "SKU-1", "productID": "1",
+    "url": "/products/mug",
+    "image": ["/mug.jpg", "/mug-2.jpg"], "brand": {"@type": "Brand", "name": "Acme"}, "description": "A mug",
+    "offers": {"@type": "Offer", "price": "12.50", "priceCurrency": "EUR", "availability": "https://schema.org/InStock"},
+}  # fmt: skip
+GROUP = {
+    "@context": "https://schema.org", "@type": "ProductGroup", "name": "Mug", "url": "/products/mug",
+    "brand": {"name": "Acme"},
+    "hasVariant": [
+        {"@type": "Product", "sku": f"SKU-{n}", "name": "Mug", "image": f"/{n}.jpg",
+         "offers": {"@type": "Offer", "price": f"{n}.50", "priceCurrency": "EUR", "url": f"/products/mug?variant={n}"}}
+        for n in (1, 2)
+    ],
+}  # fmt: skip
+GRAPH = {
+    "@graph": [
+        {"@type": "WebSite", "name": "Shop"},
+        {"@type": ["Product", "Thing"], **{k: v for k, v in PRODUCT.items() if k != "@type"}},
+    ]
+}
+AGGREGATE = PRODUCT | {"offers": {"@type": "AggregateOffer", "lowPrice": 12.5, "highPrice": 20, "priceCurrency": "EUR"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "query", "sku", "price"),
+    [
+        (PRODUCT, "", "SKU-1", "12.50"),
+        ([PRODUCT], "", "SKU-1", "12.50"),
+        (GRAPH, "", "SKU-1", "12.50"),
+        (AGGREGATE, "", "SKU-1", 12.5),
+        (GROUP, "", "SKU-1", "1.50"),
+        (GROUP, "?variant=2", "SKU-2", "2.50"),
+        ({"@type": "ItemPage", "mainEntity": PRODUCT}, "", "SKU-1", "12.50"),
+    ],
+    ids=["product", "list", "graph", "aggregate-offer", "group", "chosen-variant", "main-entity"],
+)
+def test_json_ld_is_a_product_view(
+    page: Page, site: Announced, data: object, query: str, sku: str, price: object
+) -> None:
+    site.html = f"""<!doctype html><title>Mug</title><link rel=icon href=data:,>
+      <script type="application/ld+json">{json.dumps(data)}</script><!--tag-->"""
+    visit(page, site, f"/products/mug{query}")
+    site.wait_for("Product Viewed")
+    message = site.message("Product Viewed")
+    properties = message["properties"]
+    assert (properties["name"], properties["brand"], properties["sku"]) == ("Mug", "Acme", sku)
+    assert (properties["price"], properties["currency"]) == (price, "EUR")
+    assert "description" not in properties
+    assert "@type" not in properties
+    assert message["context"]["capture"] == ["schema"]
+
+
+@pytest.mark.parametrize(
+    "scripts",
+    [
+        [{"@type": "ItemList", "itemListElement": [{"@type": "ListItem", "item": PRODUCT}]}],
+        [PRODUCT | {"url": "/products/other"}, PRODUCT | {"url": "/products/third", "name": "Cup"}],
+        [{"@type": "Organization", "name": "Shop"}],
+        ["not an object"],
+    ],
+    ids=["item-list", "several-products", "no-product", "text"],
+)
+def test_json_ld_of_a_list_is_no_product_view(page: Page, site: Announced, scripts: list[object]) -> None:
+    data = "".join(f'<script type="application/ld+json">{json.dumps(one)}</script>' for one in scripts)
+    broken = '<script type="application/ld+json">{broken</script>'
+    site.html = f"<!doctype html><title>List</title><link rel=icon href=data:,>{data}{broken}<!--tag-->"
+    visit(page, site, "/collections/mugs")
+    site.wait_for("page")
+    expect(
+        page,
+        site,
+        run(page, "new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done())))"),
+        must=(),
+        must_not=("Product Viewed",),
+    )
+
+
+# -- one action, several sources
+
+
+def test_one_add_told_to_three_is_one_event_with_the_richest_fields(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => {
+      fbq("track", "AddToCart", {content_ids: ["shopify_US_1_11"], content_type: "product", value: 12.5,
+        currency: "EUR"});
+      dataLayer.push({event: "add_to_cart", ecommerce: {currency: "EUR", items: [{item_id: "SKU-1",
+        item_name: "Mug", item_brand: "Acme", item_variant: "Large", price: 12.5, quantity: 1}]}});
+      klaviyo.track("Added to Cart", {AddedItemProductName: "Mug", AddedItemProductID: "1", AddedItemSKU: "SKU-1",
+        AddedItemQuantity: 1, "$value": 12.5});
+      fbq("track", "AddToCart", {content_ids: ["11"], content_name: "Mug", value: 12.5, currency: "EUR"});
+    }"""
+    arrived = expect(page, site, run(page, script), must=("Product Added",))
+    events = [message for message in arrived if name_of(message) == "Product Added"]
+    assert sorted({source for message in events for source in message["context"]["capture"]}) == [
+        "ga4",
+        "klaviyo",
+        "meta",
+    ]
+    richest = max(events, key=lambda message: len(message["properties"]))["properties"]
+    assert (richest["sku"], richest["brand"], richest["variant"], richest["$value"]) == ("SKU-1", "Acme", "Large", 12.5)
+
+
+def test_one_view_is_one_event_however_late_a_source_is(page: Page, site: Announced) -> None:
+    site.html = f"""<!doctype html><title>Mug</title><link rel=icon href=data:,>
+      <script type="application/ld+json">{json.dumps(PRODUCT)}</script><!--tag-->"""
+    visit(page, site, "/products/mug")
+    site.wait_for("Product Viewed")  # it has left already
+    script = """() => { (window.dataLayer = window.dataLayer || []).push({event: "view_item",
+      ecommerce: {items: [{item_id: "1", item_name: "Mug", price: 12.5}]}});
+      (window._learnq = window._learnq || []).push(["track", "Viewed Product", {ProductName: "Mug", SKU: "SKU-1"}]);
+      history.pushState({}, "", "/products/cup");
+      dataLayer.push({event: "view_item", ecommerce: {items: [{item_id: "2", item_name: "Cup"}]}}); }"""
+    expect(page, site, run(page, script), must=())
+    assert [message["properties"]["name"] for message in named(site, "Product Viewed")] == ["Mug", "Cup"]
+
+
+def test_the_shops_own_call_and_the_data_layer_are_one_event(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { for (let n = 0; n < 2; n++) {
+        backflow.track("Product Added", {product_id: "1", name: "Mug", quantity: 1, note: n});
+        gtag("event", "add_to_cart", {items: [{item_id: "1", item_name: "Mug", quantity: 1, index: n}]});
+          } backflow.track("Same"); backflow.track("Same"); }"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    events = named(site, "Product Added")
+    assert [message["properties"]["note"] for message in events] == [0, 1]
+    assert [message["context"]["capture"][0] for message in events] == ["api", "api"]
+    assert len(named(site, "Same")) == 2
+
+
+def test_different_products_and_different_numbers_stay_apart(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => {
+      gtag("event", "add_to_cart", {items: [{item_id: "1", item_name: "Mug", quantity: 1}]});
+      fbq("track", "AddToCart", {contents: [{id: "2", quantity: 1}]});
+      fbq("track", "AddToCart", {contents: [{id: "1", quantity: 3}]});
+    }"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    assert [(e["properties"]["product_id"], e["properties"]["quantity"]) for e in named(site, "Product Added")] == [
+        ("1", 1),
+        ("2", 1),
+        ("1", 3),
+    ]
+
+
+def test_an_event_that_may_still_grow_is_stored_at_once_and_leaves_with_the_page(page: Page, site: Announced) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    script = """() => { gtag("event", "add_to_cart", {items: [{item_id: "1"}]});
+      const stored = Object.entries(localStorage).some(([key,
+        text]) => key.startsWith("backflow.queue.") && text.includes("Product Added"));
+      location.href = "/next"; return stored; }"""
+    assert page.evaluate(script) is True
+    page.wait_for_url("**/next")
+    page.wait_for_function(LOADED)
+    site.wait_for("Product Added")
+    assert len(named(site, "Product Added")) == 1
+
+
+def test_cart_seen_whole_completes_a_later_checkout(page: Page, site: Announced) -> None:
+    visit(page, site)
+    stored = {
+        "cart_id": "c1",
+        "cart_value": 25,
+        "currency": "EUR",
+        "checkout_url": "/cart/11:2",
+        "products": [{"product_id": 1, "quantity": 2}],
+    }
+    page.evaluate("(cart) => localStorage.setItem('backflow.cart', JSON.stringify(cart))", stored)
+    expect(page, site, run(page, "gtag('event', 'begin_checkout', {coupon: 'TEN'})"), must=("Checkout Started",))
+    assert site.message("Checkout Started")["properties"] == stored | {"coupon": "TEN"}
+    expect(page, site, run(page, "gtag('event', 'purchase', {transaction_id: 'T1'})"), must=("Order Completed",))
+    assert page.evaluate("localStorage.getItem('backflow.cart')") is None
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["stub-message", "stub-call"])
+def test_early_call_of_the_shop_and_a_queued_push_are_one_event(page: Page, site: Announced, kept: bool) -> None:
+    message = (
+        "{type: 'track', messageId: 'stub-1', timestamp: new Date().toISOString(), event: 'Product Viewed',"
+        " properties: {product_id: '1', note: 'early'}}"
+    )
+    call = message if kept else "['track', 'Product Viewed', {product_id: '1', note: 'early'}]"
+    site.pages["/"] = f"""<script>
+      gtag("event", "view_item", {{items: [{{item_id: "1", item_name: "Mug"}}]}});
+      (window.backflow = window.backflow || []).push({call});
+    </script>"""
+    visit(page, site)
+    expect(page, site, run(page, "1"), must=("Product Viewed",))
+    (event,) = named(site, "Product Viewed")
+    assert event["properties"]["note"] == "early"
+    assert event["context"]["capture"][0] == "api"
+    assert (event["messageId"] == "stub-1") is kept
+
+
+# -- hostile surroundings
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Object.defineProperty(window, 'dataLayer', {value: [], writable: false, configurable: false});",
+        "window.Proxy = undefined; window.fbq = () => {};",
+        "Object.defineProperty(window, 'fbq', {value() {}, writable: false}); window.klaviyo = Object.freeze({});",
+        "window.dataLayer = 'taken'; window._learnq = 7; window.bodlEvents = {cart: {addItem() { throw 1; }}};",
+        "Array.prototype.filter = Array.prototype.some = () => { throw new Error('mine'); };",
+    ],
+    ids=["fixed-layer", "no-proxy", "blockers-stubs", "taken-names", "broken-arrays"],
+)
+def test_the_page_and_the_shops_own_calls_survive_when(page: Page, site: Announced, before: str) -> None:
+    site.html = "<!doctype html><title>Hostile</title><link rel=icon href=data:,><!--tag-->"
+    page.add_init_script(before)
+    visit(page, site)
+    expect(page, site, run(page, "() => { backflow.track('Still'); }"), must=("page", "Still"))
+
+
+def test_ten_thousand_pushes_hide_no_add(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { for (let n = 0; n < 10000; n++) dataLayer.push({event: "scroll", n});
+      gtag("event", "add_to_cart", {items: [{item_id: "1"}]}); return dataLayer.length > 10000; }"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    assert len(named(site, "Product Added")) == 1
+
+
+def test_a_call_that_is_no_json_is_told_too(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = "() => { const a = {n: 1n}; a.a = a; backflow.track('Circle', a); klaviyo.track('Round', a); }"
+    expect(page, site, run(page, script), must=("Circle", "Round"))

@@ -1,0 +1,199 @@
+"""WooCommerce, Magento and BigCommerce: what their own code does on the page, and the one event the tag makes of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from e2e.platforms import BigCommerce, Magento, PlatformPage, WooCommerce
+from e2e.tag_page import Message, name_of
+from e2e.test_tag import LOADED, expect, page_errors, run, visit
+
+pytestmark = pytest.mark.browser
+__all__ = ["page_errors"]
+
+
+@pytest.fixture
+def woo() -> Iterator[WooCommerce]:
+    with WooCommerce() as shop:
+        yield shop
+
+
+@pytest.fixture
+def magento() -> Iterator[Magento]:
+    with Magento() as shop:
+        yield shop
+
+
+@pytest.fixture
+def bigcommerce() -> Iterator[BigCommerce]:
+    with BigCommerce() as shop:
+        yield shop
+
+
+def has(properties: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert {name: properties.get(name) for name in expected} == expected
+
+
+def named(site: PlatformPage, name: str) -> list[Message]:
+    return [message for message in site.messages if name_of(message) == name]
+
+
+def added(page: Page, site: PlatformPage, script: str) -> Message:
+    """Does it; exactly one Product Added comes of it."""
+    expect(page, site, run(page, script), must=("Product Added",))
+    return site.message("Product Added")
+
+
+# -- WooCommerce
+
+HOODIE = {"product_id": 41, "sku": "woo-hoodie-41", "name": "Hoodie 41", "price": 45}
+
+
+def test_woocommerce_button_is_one_event_with_the_cart(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo)
+    message = added(page, woo, "document.querySelector('[data-product_id=\"41\"]').click()")
+    properties = message["properties"]
+    has(properties, HOODIE | {"product_id": properties["product_id"]})
+    assert str(properties["product_id"]) == "41"
+    assert (properties["quantity"], properties["cart_value"], properties["currency"]) == (1, 45, "EUR")
+    assert [line["name"] for line in properties["products"]] == ["Hoodie 41"]
+    assert sorted(message["context"]["capture"]) == ["woocommerce", "woocommerce_jquery"]
+    assert page.evaluate("answered.cart_hash") == "5f3c"
+
+
+def test_woocommerce_refusal_is_no_event(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo)
+    script = """async () => { document.querySelector('.sold').click();
+      while (!window.answered) await new Promise(requestAnimationFrame); }"""
+    expect(page, woo, run(page, script), must=(), must_not=("Product Added",))
+
+
+def test_woocommerce_removal_says_what_went(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo)
+    added(page, woo, "document.querySelector('[data-product_id=\"41\"]').click()")
+    expect(page, woo, run(page, "removeLine('key41')"), must=("Product Removed",))
+    properties = woo.message("Product Removed")["properties"]
+    assert (properties["name"], properties["cart_value"], properties["products"]) == ("Hoodie 41", 0, [])
+
+
+def test_woocommerce_classic_form_carries_the_product_of_the_page(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    viewed = woo.message("Product Viewed")["properties"]
+    has(viewed, {"name": "Hoodie 37", "sku": "woo-hoodie-37", "product_id": "37", "price": "45.00", "currency": "EUR"})
+    page.evaluate("() => { document.querySelector('.cart button').click(); }")
+    woo.wait_for("Product Added")
+    page.wait_for_function(LOADED)
+    properties = woo.message("Product Added")["properties"]
+    assert (properties["product_id"], properties["quantity"], properties["name"]) == ("37", 2, "Hoodie 37")
+    assert woo.requests == [("/product/hoodie", {"quantity": "2", "add-to-cart": "37"})]
+
+
+def test_woocommerce_blocks_add_remove_and_batch(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo)
+    properties = added(page, woo, "blockAdd(52, 3)")["properties"]
+    assert (properties["product_id"], properties["quantity"], properties["name"], properties["cart_value"]) == (
+        52,
+        3,
+        "Hoodie 52",
+        135,
+    )
+    expect(page, woo, run(page, "blockRemove('key52')"), must=("Product Removed",))
+    woo.committed.clear()
+    expect(page, woo, run(page, "blockBatch([53, 404, 54])"), must=())
+    assert [message["properties"]["product_id"] for message in named(woo, "Product Added")] == [53, 54]
+
+
+def test_woocommerce_block_refusal_is_no_event(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo)
+    expect(page, woo, run(page, "blockAdd(404, 1)"), must=(), must_not=("Product Added",))
+
+
+# -- Magento
+
+
+def test_magento_add_is_one_event_with_customer_datas_cart(page: Page, magento: Magento) -> None:
+    visit(page, magento)
+    magento.wait_for("Product Viewed")
+    message = added(page, magento, "document.querySelector('#product_addtocart_form button').click()")
+    properties = message["properties"]
+    assert (properties["sku"], properties["product_id"], properties["quantity"]) == ("24-WB04", "14", 2)
+    assert (properties["name"], properties["price"], properties["cart_value"]) == ("Push It Messenger Bag", 45, 90)
+    assert message["context"]["capture"] == ["magento"]
+    assert "<span" not in str(properties)
+
+
+def test_magento_view_comes_from_open_graph(page: Page, magento: Magento) -> None:
+    visit(page, magento)
+    magento.wait_for("Product Viewed")
+    properties = magento.message("Product Viewed")["properties"]
+    has(properties, {"name": "Push It Messenger Bag", "product_id": "14", "price": "45", "currency": "USD"})
+
+
+def test_magento_refusal_is_no_event_and_removal_is_one(page: Page, magento: Magento) -> None:
+    visit(page, magento)
+    script = """async () => { document.querySelector('#sold button').click();
+      while (!window.answered) await new Promise(requestAnimationFrame); }"""
+    expect(page, magento, run(page, script), must=(), must_not=("Product Added",))
+    added(page, magento, "document.querySelector('#product_addtocart_form button').click()")
+    expect(page, magento, run(page, "removeItem()"), must=("Product Removed",))
+    assert magento.message("Product Removed")["properties"]["sku"] == "24-WB04"
+
+
+def test_magento_cart_that_was_there_before_is_no_event(page: Page, magento: Magento) -> None:
+    magento.quantity = 3
+    visit(page, magento)
+    expect(page, magento, run(page, "customerData.reload()"), must=(), must_not=("Product Added", "Product Removed"))
+
+
+# -- BigCommerce
+
+LINE = (
+    '{"product_id": 77, "sku": "SLCTBS", "variant_id": 1, "product_name": "Fog Linen", "brand_name": "OFS",'
+    ' "category_names": ["Kitchen"], "quantity": 1, "purchase_price": 49, "currency": "USD", "discount": 0}'
+)
+
+
+@pytest.mark.parametrize(
+    ("topic", "amount", "event"),
+    [
+        ("product.pageViewed", "product_value", "Product Viewed"),
+        ("cart.addItem", "product_value", "Product Added"),
+        ("cart.removeItem", "product_value", "Product Removed"),
+        ("cart.viewed", "cart_value", "Cart Viewed"),
+        ("checkout.checkoutBegin", "cart_value", "Checkout Started"),
+        ("checkout.orderPurchased", "cart_value", "Order Completed"),
+        ("product.categoryViewed", "product_value", "Product List Viewed"),
+    ],
+)
+def test_bigcommerce_data_layer(page: Page, bigcommerce: BigCommerce, topic: str, amount: str, event: str) -> None:
+    visit(page, bigcommerce)
+    payload = f"""{{event_id: "e1", channel_id: 1, currency: "USD", {amount}: 49, coupon_codes: [], order_id: 5,
+      line_items: [{LINE}]}}"""
+    expect(page, bigcommerce, run(page, f"publish('{topic}', Object.freeze({payload}))"), must=(event,))
+    properties = bigcommerce.message(event)["properties"]
+    line = properties["products"][0] if "products" in properties else properties
+    has(
+        line,
+        {
+            "product_id": 77,
+            "variant_id": 1,
+            "sku": "SLCTBS",
+            "name": "Fog Linen",
+            "brand": "OFS",
+            "price": 49,
+            "quantity": 1,
+        },
+    )
+    assert properties["currency"] == "USD"
+
+
+def test_bigcommerce_search_and_what_is_no_shop_event(page: Page, bigcommerce: BigCommerce) -> None:
+    visit(page, bigcommerce)
+    script = """() => { publish('banner.viewed', {banner_id: 3}); publish('product.searchPerformed', {event_id: 'e',
+      channel_id: 1, search_keyword: 'linen'}); }"""
+    arrived = expect(page, bigcommerce, run(page, script), must=("Products Searched",))
+    assert {name_of(message) for message in arrived} <= {"page", "Products Searched"}
+    assert bigcommerce.message("Products Searched")["properties"]["query"] == "linen"

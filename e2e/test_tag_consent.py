@@ -1,0 +1,123 @@
+"""Consent platforms on the page: nothing is stored or sent before their yes, nothing after their no."""
+
+import pytest
+from playwright.sync_api import Page
+
+from e2e.tag_page import TagPage
+from e2e.test_tag import expect, page_errors, run, site, visit
+
+pytestmark = pytest.mark.browser
+__all__ = ["page_errors", "site"]
+
+STORED = "Object.keys(localStorage).concat(Object.keys(sessionStorage))"
+
+TCF = """<script>
+  const listeners = [];
+  window.__tcfapi = (command, version, callback) => { if (command === "addEventListener") listeners.push(callback);
+    callback({eventStatus: "cmpuishown", gdprApplies: true, purpose: {consents: {}}}, true); };
+  window.say = (consents, gdprApplies = true) => listeners.forEach((listener) =>
+    listener({eventStatus: "useractioncomplete", gdprApplies, purpose: {consents}}, true));
+</script>"""
+ONETRUST = """<script>
+  function OptanonWrapper() {}
+  window.say = (groups) => { window.OnetrustActiveGroups = groups; window.OneTrust = {IsAlertBoxClosed: () => true}; };
+</script>"""
+COOKIEBOT = """<script id="Cookiebot" data-cbid="0"></script><script>
+  window.say = (marketing) => { window.Cookiebot =
+    {hasResponse: true, consent: {necessary: true, preferences: false, statistics: false, marketing}}; };
+</script>"""
+GOOGLE = """<script>
+  window.dataLayer = window.dataLayer || [];
+  function gtag() { dataLayer.push(arguments); }
+  gtag("consent", "default", {ad_storage: "denied", analytics_storage: "denied", region: ["DE"], wait_for_update: 500});
+  gtag("consent", "default", {ad_storage: "granted", analytics_storage: "granted"});
+  gtag("js", new Date());
+  window.say = (ad_storage) => gtag("consent", "update", {ad_storage, analytics_storage: "denied"});
+</script>"""
+
+PLATFORMS = {
+    "tcf": (TCF, "say({1: true, 3: true, 4: true})", "say({1: true})"),
+    "tcf-elsewhere": (TCF, "say({}, false)", "say({})"),
+    "onetrust": (ONETRUST, "say(',C0001,C0004,')", "say(',C0001,C0002,')"),
+    "cookiebot": (COOKIEBOT, "say(true)", "say(false)"),
+    "google": (GOOGLE, "say('granted')", "say('denied')"),
+}
+platforms = pytest.mark.parametrize(("html", "yes", "no"), PLATFORMS.values(), ids=PLATFORMS)
+
+
+@platforms
+def test_nothing_is_stored_or_sent_before_the_choice_and_all_of_it_after_a_yes(
+    page: Page, site: TagPage, html: str, yes: str, no: str
+) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = html
+    visit(page, site, "/?gclid=G1")
+    page.evaluate("backflow.track('Before')")
+    assert page.evaluate(STORED) == []
+    assert site.arrivals == []
+    expect(page, site, run(page, f"() => {{ {yes} }}"), must=("Before", "page"))
+    for message in site.messages:
+        assert message["context"]["consent"]["marketing"] is True
+        assert message["context"]["consent"]["source"] in ("tcf", "onetrust", "cookiebot", "google")
+    assert site.message("Before")["context"]["clickIds"] == {"gclid": "G1"}
+
+
+@platforms
+def test_a_no_leaves_only_the_bare_refusal(page: Page, site: TagPage, html: str, yes: str, no: str) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = html
+    visit(page, site, "/?gclid=G1")
+    page.evaluate("backflow.track('Before')")
+    page.evaluate(f"() => {{ {no} }}")
+    site.wait_for("Consent Updated")
+    page.evaluate("backflow.track('After')")
+    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    assert site.names == ["Consent Updated"]
+    assert set(site.messages[0]["context"]) == {"library", "consent", "capture"}
+    assert page.evaluate(STORED) == ["backflow.consent"]
+
+
+@platforms
+def test_a_choice_in_the_moment_of_leaving_still_counts(
+    page: Page, site: TagPage, html: str, yes: str, no: str
+) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = html
+    visit(page, site)
+    page.evaluate(f"() => {{ backflow.track('Before'); {yes}; location.href = 'about:blank'; }}")
+    site.wait_for("Before")
+
+
+def test_choice_of_the_shop_stands_above_a_platform(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = GOOGLE
+    visit(page, site)
+    page.evaluate("() => { backflow.track('Before'); say('granted'); backflow.consent({marketing: false}); }")
+    site.wait_for("Consent Updated")
+    assert site.message("Consent Updated")["context"]["consent"]["source"] == "api"
+    assert "Before" not in site.names
+
+
+def test_platform_that_fails_when_asked_has_not_answered(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = "<script>window.OneTrust = {IsAlertBoxClosed() { throw new Error('not yet'); }};</script>"
+    visit(page, site)
+    page.evaluate("backflow.track('Before')")
+    assert page.evaluate(STORED) == []
+    expect(page, site, run(page, "backflow.consent({marketing: true})"), must=("Before",))
+
+
+def test_consent_mode_without_a_denial_lets_everything_through(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = """<script>window.dataLayer = [["consent", "default", {ad_storage: "granted"}]];</script>"""
+    visit(page, site)
+    site.wait_for("page")
+    assert site.message("page")["context"]["consent"] == {"marketing": True, "analytics": False, "source": "google"}
+
+
+def test_google_layer_without_consent_commands_is_no_platform(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = """<script>window.dataLayer = [{event: "gtm.js"}, null, () => {}, ["js", new Date()]];</script>"""
+    visit(page, site)
+    site.wait_for("page")
+    assert "consent" not in site.message("page")["context"]

@@ -1,0 +1,75 @@
+// Hooks into what other scripts keep in the page. Their call runs first and with their own arguments; what a hook then
+// does with it never reaches them. Where the page forbids a hook (frozen, not configurable) it goes on without.
+
+import { attempt, on } from "../guard.js";
+
+/** @type {WeakSet<object>} */
+const queues = new WeakSet();
+
+/**
+ * Shows `change` the value of a property, now and whenever it is replaced; what it returns takes the value's place.
+ * @param {any} object
+ * @param {string} name
+ * @param {(value: any) => any} change
+ */
+export const property = (object, name, change) => {
+  const changed = (/** @type {any} */ value) => (value && attempt(() => change(value))) || value;
+  let value = changed(object[name]);
+  attempt(() =>
+    Object.defineProperty(object, name, {
+      configurable: true,
+      get: () => value,
+      set(next) {
+        value = changed(next);
+      },
+    }),
+  );
+};
+
+/**
+ * The same function, that tells of its calls. A proxy, because such functions carry properties: `fbq.queue`.
+ * @param {any} method
+ * @param {(args: any[], self: any) => void} seen
+ */
+export const told = (method, seen) =>
+  new Proxy(method, {
+    apply(target, self, args) {
+      const result = Reflect.apply(target, self, args);
+      attempt(() => seen(args, self));
+      return result;
+    },
+  });
+
+/**
+ * Tells of every call of a method, also of the one that takes its place.
+ * @param {any} object
+ * @param {string} name
+ * @param {(args: any[]) => void} seen
+ */
+export const calls = (object, name, seen) => property(object, name, (method) => told(method, seen));
+
+/**
+ * Reads every item of a queue: those it holds, those pushed later, and those of the object that takes its place.
+ * @param {any} object
+ * @param {string} name
+ * @param {(item: any) => void} read
+ */
+export const queue = (object, name, read) =>
+  property(object, name, (list) => {
+    if (queues.has(list)) return; // `window.dataLayer = window.dataLayer || []`
+    queues.add(list);
+    const all = (/** @type {any} */ items) => {
+      for (const item of items) attempt(() => read(item));
+    };
+    if (list.length) all([...list]);
+    calls(list, "push", all);
+  });
+
+/**
+ * Runs `call` when the page's own scripts have run.
+ * @param {() => void} call
+ */
+export const ready = (call) => {
+  if (document.readyState === "loading") on(document, "DOMContentLoaded", call);
+  else call();
+};

@@ -1,0 +1,38 @@
+// The sources of this tag, in the order they start to listen.
+
+import { attributes } from "./attributes.js";
+import { bigcommerce } from "./bigcommerce.js";
+import { forms } from "./forms.js";
+import { ga4 } from "./ga4.js";
+import { klaviyo } from "./klaviyo.js";
+import { klaviyoWatch } from "./klaviyo-state.js";
+import { magento } from "./magento.js";
+import { meta } from "./meta.js";
+import { pages } from "./pages.js";
+import { requests } from "./requests.js";
+import { schema } from "./schema.js";
+import { dawn, shopify } from "./shopify.js";
+import { woocommerce, woocommerceButtons } from "./woocommerce.js";
+
+export { seen } from "../merge.js";
+export { PLATFORMS } from "./consent-platforms.js";
+export { klaviyoState } from "./klaviyo-state.js";
+
+/** @type {import("../main.js").Source[]} */
+export const SOURCES = [
+  pages,
+  klaviyoWatch,
+  requests,
+  shopify,
+  dawn,
+  woocommerce,
+  woocommerceButtons,
+  magento,
+  bigcommerce,
+  ga4,
+  meta,
+  klaviyo,
+  schema,
+  attributes,
+  forms,
+];

@@ -1,0 +1,86 @@
+// What the page itself says of the product it shows: schema.org data, OpenGraph, Shopify's page data.
+
+import { major } from "../cart.js";
+import { idle } from "../guard.js";
+import { onPage } from "../merge.js";
+import { parsed } from "../realm.js";
+import { product } from "./shape.js";
+
+/** @typedef {Record<string, any>} Node */
+
+/** @type {import("../main.js").Source} */
+export const schema = {
+  name: "schema",
+  detect: () => true,
+  listen(emit) {
+    onPage(() =>
+      idle(() => {
+        const properties = productShown();
+        if (properties) emit("track", { event: "Product Viewed", properties });
+      }),
+    );
+  },
+};
+
+/** The one product of this page; nothing where there are several, as on a list. */
+const productShown = () => {
+  /** @type {Node[]} */
+  const found = [];
+  /** @param {any} node */
+  const walk = (node) => {
+    if (/Product/.test(node?.["@type"])) found.push(node);
+    else if (node) for (const inner of Array.isArray(node) ? node : [node["@graph"], node.mainEntity]) walk(inner);
+  };
+  for (const script of document.querySelectorAll('[type="application/ld+json"]')) walk(parsed(script.textContent));
+  const isProduct = /product/.test(meta("type"));
+  const node =
+    found.find(({ url }) => url && new URL(url, location.href).pathname === location.pathname) ||
+    ((isProduct || found.length < 2) && found[0]);
+  const chosen = new URLSearchParams(location.search).get("variant");
+  const variant = variantShown(chosen);
+  if (!node && !isProduct && !variant) return;
+  /** Of one or several, the one that the page's address chooses. @param {any} list @returns {Node} */
+  const one = (list) => {
+    const all = /** @type {any[]} */ ([]).concat(list || []);
+    return all.find((item) => JSON.stringify(item).includes("variant=" + chosen)) || all[0] || {};
+  };
+  const { brand, image, hasVariant, offers, ...rest } = node || {};
+  const version = one(hasVariant);
+  const offer = one(offers || version.offers);
+  return product(
+    {
+      product_id: field(),
+      name: meta("title"),
+      url: meta("url"),
+      price: meta("price:amount"),
+      priceCurrency: meta("price:currency"),
+      ...variant,
+      ...version,
+      ...offer,
+      ...one(offer.priceSpecification),
+      ...rest,
+      brand: brand?.name || brand,
+      image: one(image).url || (image && one(image)) || meta("image"),
+    },
+    true,
+  );
+};
+
+/**
+ * A variant of the product that Shopify says the page shows; the first where none is named.
+ * @param {unknown} [id]
+ */
+export const variantShown = (id) => {
+  const { product: shown } = /** @type {any} */ (window).ShopifyAnalytics?.meta || {};
+  const found = shown?.variants?.find((/** @type {Node} */ variant) => !id || variant.id == id);
+  const { id: variant_id, sku, price, name } = found || {};
+  return found && { product_id: shown.id, variant_id, sku, name, brand: shown.vendor, price: major(price) };
+};
+
+/** @param {string} name */
+const meta = (name) =>
+  /** @type {HTMLMetaElement | null} */ (document.querySelector(`[property="og:${name}"],[property="product:${name}"]`))?.content || "";
+
+/** The ID in the form that puts the product into the cart. */
+const field = () =>
+  /** @type {HTMLInputElement | null} */ (document.querySelector("[name=add-to-cart],[name=product_id],[name=product]"))?.value;

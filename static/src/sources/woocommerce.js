@@ -1,0 +1,55 @@
+// WooCommerce: the requests of its buttons and blocks, the jQuery event of its buttons, and its Store API for the cart.
+
+import { added, ask, major, whole } from "../cart.js";
+import { ready } from "./hook.js";
+import { asked, lines, watch } from "./requests.js";
+import { product, report } from "./shape.js";
+
+const PATHS = /wc-ajax=(add_to|remove_from)_cart|\/wc\/store\/.*(cart\/\w+-item|batch)/;
+
+/** @type {import("../main.js").Source} */
+export const woocommerce = {
+  name: "woocommerce",
+  detect: () => true,
+  listen(emit) {
+    watch(PATHS, async (path, body, answer) => {
+      const [got, wanted] = await Promise.all([answer(), lines(body)]);
+      if (!got || got.error) return;
+      // A batch holds the bodies of several requests, and their answers.
+      for (const [index, step] of wanted.entries()) {
+        const { body: cart = got, status = 200 } = got.responses?.[index] || {};
+        if (status > 299) continue;
+        const adds = /add[_-]/.test(step.path || path);
+        if (adds) added(emit, asked(step.body || step));
+        whole(emit, cartOf(cart.totals ? cart : await readCart()), !adds);
+      }
+    });
+  },
+};
+
+/** Plug-ins with requests of their own trigger the event of the buttons. @type {import("../main.js").Source} */
+export const woocommerceButtons = {
+  name: "woocommerce_jquery",
+  detect: () => true,
+  listen(emit) {
+    ready(() =>
+      /** @type {any} */ (window)
+        .jQuery?.(document.body)
+        .on("added_to_cart", (/** @type {any[]} */ ...args) => args[3] && report(emit, "Product Added", args[3].data())),
+    );
+  },
+};
+
+const readCart = () => {
+  const root = /** @type {HTMLLinkElement | null} */ (document.querySelector('[rel="https://api.w.org/"]'));
+  return ask((root?.href || "/wp-json/") + "wc/store/v1/cart");
+};
+
+/** @param {any} cart of the Store API: amounts in minor units, as text */
+const cartOf = ({ items, totals }) => ({
+  cart_value: major(totals.total_items, totals.currency_minor_unit),
+  currency: totals.currency_code,
+  products: items.map((/** @type {any} */ { prices, images, ...line }) =>
+    product({ ...line, price: major(prices.price, totals.currency_minor_unit), image: images?.[0]?.src }, true),
+  ),
+});
