@@ -5,6 +5,7 @@ The shop page is served by the test on its own host, so that cookies and CORS co
 
 import base64
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ pytestmark = pytest.mark.browser
 WAIT_SECONDS = "15"
 QUEUE = "kl-post-identification-sync"
 KLAVIYO_HOST = "klaviyo.localhost"
+API_HEADERS = {
+    "authorization": "Klaviyo-API-Key pk_demo",
+    "revision": "2026-10-15",
+    "content-type": "application/vnd.api+json",
+}
 
 
 class Shop:
@@ -297,13 +303,23 @@ def server_event(shop: Shop, name: str, properties: dict[str, Any], **fields: An
     profile = {"data": {"type": "profile", "attributes": {"email": "a@example.com", "first_name": "Ann"}}}
     metric = {"data": {"type": "metric", "attributes": {"name": name}}}
     attributes = {"properties": properties, "metric": metric, "profile": profile} | fields
-    headers = {
-        "authorization": "Klaviyo-API-Key pk_demo",
-        "revision": "2026-10-15",
-        "content-type": "application/vnd.api+json",
-    }
     body = {"data": {"type": "event", "attributes": attributes}}
-    shop.http.post("/api/events", json=body, headers=headers).raise_for_status()
+    shop.http.post("/api/events", json=body, headers=API_HEADERS).raise_for_status()
+
+
+def consent_job(shop: Shop, kind: str, email: str, list_id: str | None = None, **attributes: Any) -> None:
+    """Subscribe (``create``) or unsubscribe (``delete``) an address from e-mail marketing."""
+    consent = {"consent": "SUBSCRIBED" if kind == "create" else "UNSUBSCRIBED"}
+    someone = {"email": email, "subscriptions": {"email": {"marketing": consent}}}
+    profiles = {"data": [{"type": "profile", "attributes": someone}]}
+    data: dict[str, Any] = {
+        "type": f"profile-subscription-bulk-{kind}-job",
+        "attributes": {"profiles": profiles} | attributes,
+    }
+    if list_id:
+        data["relationships"] = {"list": {"data": {"type": "list", "id": list_id}}}
+    path = f"/api/profile-subscription-bulk-{kind}-jobs"
+    shop.http.post(path, json={"data": data}, headers=API_HEADERS).raise_for_status()
 
 
 @pytest.fixture
@@ -358,11 +374,43 @@ def test_backfill_and_repeats_are_told(received: Page, shop: Shop) -> None:
     expect(received.locator(".event")).to_contain_text("1 repeat ignored")
 
 
+def test_consent_and_lists_show_up_among_the_events(received: Page, shop: Shop) -> None:
+    shop.http.post("/_sandbox/lists", json={"id": "NEWS01", "name": "Newsletter"}).raise_for_status()
+    server_event(shop, "Viewed Product - Backup Flow", {})
+    consent_job(shop, "create", "a@example.com", "NEWS01", custom_source="Footer form")
+    card = received.locator(".change")
+    expect(card.locator("h3")).to_have_text("Subscribed to e-mail marketing with the list Newsletter")
+    expect(card).to_contain_text("source: Footer form")
+    expect(card).to_contain_text("Ann")
+    expect(received.locator("#events h3")).to_have_text([re.compile("^Subscribed"), "Viewed Product"])
+    person = received.locator(".profile")
+    expect(person).to_contain_text("E-mail consentsubscribed")
+    expect(person).to_contain_text("ListsNewsletter")
+    expect(person).not_to_contain_text("SMS consent")
+    received.get_by_role("button", name="Consent").click()
+    expect(received.locator(".event")).to_have_count(0)
+    expect(card).to_have_count(1)
+
+
+def test_being_unsubscribed_everywhere_by_mistake_is_told(received: Page, shop: Shop) -> None:
+    shop.seed(email="a@example.com", consent="SUBSCRIBED")
+    shop.http.post("/_sandbox/lists", json={"id": "NEWS01", "name": "Newsletter"}).raise_for_status()
+    consent_job(shop, "delete", "a@example.com", "NEWS01")
+    card = received.locator(".change")
+    expect(card.locator("h3")).to_have_text("Unsubscribed from e-mail marketing")
+    expect(card.locator(".note.bad")).to_contain_text("was not on the list Newsletter")
+    expect(received.locator(".profile")).to_contain_text("E-mail consentunsubscribed")
+
+
 def test_markup_in_received_data_stays_text(received: Page, shop: Shop) -> None:
     evil = "<img src=x onerror='document.title=1'><b>bold</b>"
     server_event(shop, evil, {"ProductName": evil, "ImageURL": "javascript:alert(1)", "BackflowReason": evil})
     expect(received.locator(".event h3")).to_have_text(evil)
     assert received.locator(".event b, .event img").count() == 0
+    shop.http.post("/_sandbox/lists", json={"id": "EVIL01", "name": evil}).raise_for_status()
+    consent_job(shop, "create", "a@example.com", "EVIL01", custom_source=evil)
+    expect(received.locator(".change h3")).to_contain_text(evil)
+    assert received.locator(".change b, .change img, .profile b, .profile img").count() == 0
     assert received.title() == "What Klaviyo received"
 
 
@@ -383,5 +431,8 @@ def test_the_page_fits_a_phone(received: Page, shop: Shop) -> None:
     server_event(
         shop, "x" * 120, {"ProductName": "y" * 300, "BackflowReason": "z" * 200}, value=1e9, value_currency="EUR"
     )
+    shop.http.post("/_sandbox/lists", json={"id": "LONG01", "name": "l" * 90}).raise_for_status()
+    consent_job(shop, "create", "a@example.com", "LONG01", custom_source="s" * 90)
     expect(received.locator(".event")).to_have_count(1)
+    expect(received.locator(".change")).to_have_count(1)
     assert received.evaluate("document.documentElement.scrollWidth") <= 320

@@ -4,7 +4,7 @@ A missing or bad value stops the start with a SettingsError that names its key. 
 
 The environment describes one site, ``default``. ``RELAY_CONFIG`` names a TOML file for several; each table
 ``[sites.<id>]`` takes the site keys below in lower case without the prefix (``write_key = "..."``), and
-environment values serve as defaults for every site but its keys.
+environment values serve as defaults for every site but its keys and its list.
 """
 
 import os
@@ -125,15 +125,21 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 #: How the URL of each database begins.
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
-#: What two sites may not share by accident: an environment value is no default for these.
-_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY")
+#: What belongs to one shop or one Klaviyo account: an environment value is no default for these.
+_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
-    "COOKIE_DOMAIN", "COUNTRY",
+    "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
+    "PAGE_DETAILS", "METRICS",
 )  # fmt: skip
+#: Settings that a TOML file may give as true or false.
+_SWITCHES = ("EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_DETAILS")
+_WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 _RELAY_KEYS = (
     "SECRET_KEYS", "DATABASE_URL", "CONSOLE_PASSWORD", "HOST", "PORT", "TRUSTED_PROXIES", "PATH_PREFIX", "CONFIG",
 )  # fmt: skip
+#: The form of a list's ID: it stands in the path of a call.
+LIST_ID = r"[A-Za-z0-9_-]{1,64}"
 #: Characters below which a signing key can be searched; ``relay doctor`` warns.
 SHORT_SECRET = 16
 
@@ -188,6 +194,14 @@ class _Reader:
             names = ", ".join(type(default))
             raise SettingsError(self.key(name), f"expected one of {names}, got {value!r}") from None
 
+    def switch(self, name: str, default: bool) -> bool:
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.lower() not in _WORDS:
+            raise SettingsError(self.key(name), f"expected on or off, got {value!r}")
+        return _WORDS[value.lower()]
+
     def settings(self) -> Settings:
         keys = self.required("SECRET_KEYS", "one or more signing keys, comma separated, newest first").split(",")
         if not all(key.strip() for key in keys):
@@ -224,6 +238,14 @@ class _Reader:
             consent=self.choice("CONSENT", Consent.AUTO),
             cookie_domain=self._cookie_domain(),
             country=self._country(),
+            email_primary=self.switch("EMAIL_PRIMARY", True),
+            anonymous_id=self.switch("ANONYMOUS_ID", False),
+            create_profiles=self.switch("CREATE_PROFILES", True),
+            update_profiles=self.switch("UPDATE_PROFILES", True),
+            list_id=self._list_id(),
+            page_events=self.choice("PAGE_EVENTS", PageEvents.OFF),
+            page_details=self.switch("PAGE_DETAILS", True),
+            metrics=self._metrics(),
         )
 
     def _sites(self) -> tuple[Site, ...]:
@@ -310,6 +332,21 @@ class _Reader:
             raise SettingsError(self.key("COUNTRY"), f"expected two letters such as DE, got {value!r}")
         return value.upper() if value else None
 
+    def _list_id(self) -> str | None:
+        value = self.text("LIST_ID")
+        if value and not re.fullmatch(LIST_ID, value):
+            raise SettingsError(self.key("LIST_ID"), f"expected the ID of a Klaviyo list such as Y6nRLr, got {value!r}")
+        return value
+
+    def _metrics(self) -> frozenset[str] | None:
+        value = self.text("METRICS")
+        if value is None:
+            return None
+        names = frozenset(name.strip() for name in value.split(",") if name.strip())
+        if not names:
+            raise SettingsError(self.key("METRICS"), "expected names of events, comma separated, or none")
+        return frozenset() if names == {"none"} else names
+
 
 def _tables(path: str) -> dict[str, dict[str, object]]:
     try:
@@ -332,9 +369,12 @@ def _as_values(site_id: str, table: dict[str, object]) -> dict[str, str]:
     for name, value in table.items():
         if name.upper() not in _SITE_KEYS:
             raise SettingsError(f"sites.{site_id}.{name}", "is not a setting of a site")
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value = ",".join(value)
+        if isinstance(value, list) and all(isinstance(item, str) and "," not in item for item in value):
+            value = ",".join(value) or ("none" if name.upper() == "METRICS" else "")
+        if isinstance(value, bool) and name.upper() in _SWITCHES:
+            value = "on" if value else "off"
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise SettingsError(f"sites.{site_id}.{name}", "expected a string, a number or a list of strings")
+            problem = "expected a string, a number or a list of strings without commas"
+            raise SettingsError(f"sites.{site_id}.{name}", problem)
         values[f"RELAY_{name.upper()}"] = str(value)
     return values

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     CART_VIEWED = "Cart Viewed"
     CHECKOUT_STARTED = "Checkout Started"
     ORDER_COMPLETED = "Order Completed"
+    ORDER_REFUNDED = "Order Refunded"
+    ORDER_CANCELLED = "Order Cancelled"
     PRODUCTS_SEARCHED = "Products Searched"
     COLLECTION_VIEWED = "Product List Viewed"
     PAGE = "page"
@@ -38,6 +40,8 @@ class Kind(StrEnum):
 
 #: Events an abandonment flow starts from; an order ends their story.
 ABANDONMENT_KINDS = frozenset({Kind.PRODUCT_VIEWED, Kind.PRODUCT_ADDED, Kind.CHECKOUT_STARTED})
+#: What is told of an order must stand with its customer: an anonymous copy of it would keep the true one out.
+ORDER_KINDS = frozenset({Kind.ORDER_COMPLETED, Kind.ORDER_REFUNDED, Kind.ORDER_CANCELLED})
 
 
 class DropReason(StrEnum):
@@ -102,6 +106,7 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The parts only an order has."""
 
     order_id: str | None = None
+    refund_id: str | None = None
     subtotal: float | None = None
     shipping: float | None = None
     tax: float | None = None
@@ -187,6 +192,7 @@ class Reason(StrEnum):
     KLAVIYO_ABSENT = "klaviyo_absent"  #: Klaviyo's script was not on the page (blocked, or a server call)
     KLAVIYO_UNIDENTIFIED = "klaviyo_unidentified"  #: Klaviyo's script was there and did not know the visitor
     FORWARD_ALL = "forward_all"  #: the site forwards everything
+    ASKED = "asked"  #: the call itself asks for it: a list, a subscription, a property to clear
     NATIVE = "native"  #: Klaviyo's script knew the visitor and handled it
     NATIVE_REPLAYED = "native_replayed"  #: Klaviyo identified the visitor in time and replays the event itself
     NO_IDENTITY = "no_identity"  #: nobody yet
@@ -194,6 +200,8 @@ class Reason(StrEnum):
     IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet
     ANONYMOUS = "anonymous"  #: nobody yet; the site has such events filed under an anonymous ID
     GPC = "gpc"  #: Global Privacy Control
+    NOT_FOR_KLAVIYO = "not_for_klaviyo"  #: the caller has switched Klaviyo off for this call
+    UNPROVEN = "unproven"  #: asked for a person whom the call does not name, or by a browser for a foreign address
     SHADOW = "shadow"  #: the site sends no profile updates while it only watches
     UNSENDABLE = "unsendable"  #: the person has no address left to send to
     CONSENT_WITHDRAWN = "consent_withdrawn"

@@ -92,19 +92,17 @@ class Events:
         kept = _kept.decode(delivery.event or b"")
         # Also when it only now gets away (a pause, an outage): an old cart must not start a flow.
         is_old = self._clock.now() - delivery.occurred_at > self._site.abandonment_seconds
-        whom = recipient(delivery)
-        if self._site.forward is Forward.SHADOW or not self._site.update_profiles:
-            whom = msgspec.structs.replace(whom, traits={})
         return mapping.event_body(
             commerce=kept.commerce,
             action=Action(delivery.action, delivery.metric, delivery.line),
-            recipient=whom,
+            recipient=recipient(delivery),
             proof=proof(delivery),
             occurred_at=delivery.occurred_at,
             unique_id=delivery.unique_id,
             suffix=self._site.metric_suffix,
             backfill=delivery.backfill or is_old,
             page_url=kept.page_url,
+            traits=self._site.forward is not Forward.SHADOW and self._site.update_profiles,
         )
 
 

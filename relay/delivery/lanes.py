@@ -9,10 +9,9 @@ from msgspec import Struct
 
 from relay.klaviyo.bulk import MAX_EVENTS
 from relay.klaviyo.endpoints import Endpoint
+from relay.klaviyo.lists import MAX_MEMBERS
+from relay.klaviyo.subscriptions import MAX_SUBSCRIBED, MAX_UNSUBSCRIBED
 from relay.model import DeliveryKind
-
-#: Profiles a call may add to or remove from a list, or subscribe; and unsubscribe (Klaviyo's API reference).
-MAX_MEMBERS, MAX_UNSUBSCRIBED = 1000, 100
 
 
 class Way(Struct, frozen=True, kw_only=True):
@@ -37,10 +36,11 @@ class Lane(Enum):
         kind=DeliveryKind.LIST_REMOVE, endpoints=(Endpoint.REMOVE_FROM_LIST, Endpoint.GET_PROFILES), most=MAX_MEMBERS
     )
     SUBSCRIBE = Way(
-        kind=DeliveryKind.SUBSCRIBE, endpoints=(Endpoint.SUBSCRIBE, Endpoint.GET_PROFILES), most=MAX_MEMBERS
+        kind=DeliveryKind.SUBSCRIBE, endpoints=(Endpoint.SUBSCRIBE, Endpoint.GET_PROFILES), most=MAX_SUBSCRIBED
     )
     UNSUBSCRIBE = Way(
         kind=DeliveryKind.UNSUBSCRIBE,
         endpoints=(Endpoint.UNSUBSCRIBE, Endpoint.GET_PROFILES, Endpoint.GET_PROFILE_LISTS),
-        most=MAX_UNSUBSCRIBED,
+        # Fewer than Klaviyo takes: 15 a minute can be asked for their lists, and the lease has to outlive that.
+        most=min(40, MAX_UNSUBSCRIBED),
     )

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from relay.config import Site
-from relay.delivery.policy import Skipped
-from relay.delivery.sent import Sent, proof, recipient
+from relay.delivery.sent import Sent, proof, recipient, skipped
 from relay.klaviyo import mapping
 from relay.klaviyo.answer import Answer
 from relay.klaviyo.client import KlaviyoClient, found
@@ -38,10 +37,10 @@ class Profiles:
         whom = recipient(delivery)
         if not self._site.update_profiles:
             if not self._site.create_profiles:
-                return _skipped(Reason.UPDATE_DISABLED)
+                return skipped(Reason.UPDATE_DISABLED)
             is_there, answer = await self._exists(whom)
             if is_there:
-                return _skipped(Reason.UPDATE_DISABLED)
+                return skipped(Reason.UPDATE_DISABLED)
             if is_there is None:
                 return Sent(answer=answer)
         elif (stopped := await self.may_file(whom)) is not None:
@@ -66,7 +65,7 @@ class Profiles:
         is_there, answer = await self._exists(whom)
         if is_there is None:
             return Sent(answer=answer)
-        return None if is_there else _skipped(Reason.CREATION_DISABLED)
+        return None if is_there else skipped(Reason.CREATION_DISABLED)
 
     async def with_narrowed(self, delivery: Claimed, call: Callable[[Claimed], Awaitable[Answer]]) -> Sent:
         """Make a call; when its identifiers belong to two profiles (409), once more by the strongest of them alone.
@@ -99,7 +98,3 @@ class Profiles:
                 self._there.add(f"{field}:{value}")
                 return True, answer
         return False, Answer(status=200)
-
-
-def _skipped(reason: Reason) -> Sent:
-    return Sent(answer=Answer(status=None, was_sent=False), outcome=Skipped(reason))

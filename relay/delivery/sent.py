@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from relay.delivery.policy import Outcome
-from relay.klaviyo.answer import Answer
-from relay.model import Proof, Recipient
+from relay.delivery.policy import Outcome, Skipped
+from relay.klaviyo.answer import NOT_SENT, Answer
+from relay.model import Proof, Reason, Recipient
 from relay.store.rows import Claimed
 
 
@@ -13,6 +13,11 @@ class Sent(Struct, frozen=True, kw_only=True):
 
     answer: Answer
     outcome: Outcome | None = None
+
+
+def skipped(reason: Reason) -> Sent:
+    """Klaviyo must not be told after all, and was not."""
+    return Sent(answer=NOT_SENT, outcome=Skipped(reason))
 
 
 def recipient(delivery: Claimed) -> Recipient:

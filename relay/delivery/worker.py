@@ -16,11 +16,13 @@ from relay.delivery import policy
 from relay.delivery.claims import Claims
 from relay.delivery.events import Events
 from relay.delivery.lanes import Lane
+from relay.delivery.lists import Lists
 from relay.delivery.lookups import Lookups
 from relay.delivery.pace import EVERYTHING, Traffic
 from relay.delivery.profiles import Profiles
 from relay.delivery.sent import Sent
 from relay.delivery.states import State
+from relay.delivery.subscriptions import Subscriptions
 from relay.errors import StoreError
 from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.client import KlaviyoClient
@@ -65,6 +67,8 @@ class Sender:
         self._profiles = Profiles(site, client)
         self._events = Events(site, client, clock, self._profiles)
         self._lookups = Lookups(site, client, traffic, store, clock, journal_rings)
+        self._lists = Lists(site, client, traffic, self._profiles)
+        self._subscriptions = Subscriptions(site, client)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[Lane] = Counter()
@@ -183,7 +187,14 @@ class Sender:
                 return [await self._lookups.send(batch[0])]
             case Lane.DELETION:
                 return [Sent(answer=await self._client.request_deletion(batch[0].payload or ""))]
-        raise NotImplementedError(lane)
+            case Lane.LIST_ADD:
+                return await self._lists.add(batch)
+            case Lane.LIST_REMOVE:
+                return await self._lists.remove(batch)
+            case Lane.SUBSCRIBE:
+                return await self._subscriptions.subscribe(batch)
+            case Lane.UNSUBSCRIBE:
+                return await self._subscriptions.unsubscribe(batch)
 
     def _outcome(self, delivery: Claimed, sent: Sent, now: float) -> policy.Outcome:
         return sent.outcome or policy.outcome(

@@ -111,10 +111,8 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         elif isinstance(raw, str) and raw.strip():
             refused.append(f"invalid_{kind}")
 
-    # The traits of a group describe the group: the address of a company is nobody's own.
-    is_own = message.type != "group"
-    spoken_email, spoken_phone, is_author = _spoken(message, commerce, trust)
-    if is_own and (email := _first(message.traits, "email") or spoken_email) is not None:
+    traits, spoken_email, spoken_phone, is_author = _spoken(message, commerce, trust)
+    if (email := _first(traits, "email") or spoken_email) is not None:
         take(IdentifierKind.EMAIL, email, normal_email(email))
     if message.user_id is not None:
         # A user ID that is an e-mail address is used as one: many shops identify by address.
@@ -122,13 +120,9 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
             found.setdefault(IdentifierKind.EMAIL, address)
         else:
             take(IdentifierKind.CUSTOMER_ID, message.user_id, normal_customer_id(message.user_id))
-    phone = _first(message.traits, "phone", "phoneNumber", "phone_number") or spoken_phone
-    if is_own and phone is not None:
-        take(
-            IdentifierKind.PHONE,
-            phone,
-            normal_phone(phone, _country(message.traits) or _order_country(commerce) or country),
-        )
+    if (phone := _first(traits, "phone", "phoneNumber", "phone_number") or spoken_phone) is not None:
+        own = _country(traits) or _order_country(commerce) or _country(_context_traits(message)) or country
+        take(IdentifierKind.PHONE, phone, normal_phone(phone, own))
     if trust is Trust.KLAVIYO and (klaviyo_id := _first(message.traits, "klaviyo_id")):
         found[IdentifierKind.KLAVIYO_ID] = klaviyo_id
     if trust is Trust.KLAVIYO and (kx := normal_exchange_id(message.traits.get("kx"))):
@@ -142,20 +136,30 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
     )
 
 
-def _spoken(message: Message, commerce: Commerce, trust: Trust) -> tuple[str | None, str | None, bool]:
-    """The address and phone among an event's properties, and whether they are its author's.
+def _spoken(
+    message: Message, commerce: Commerce, trust: Trust
+) -> tuple[Mapping[str, Any], str | None, str | None, bool]:
+    """The traits of the person, the address and phone among an event's properties, and whether these are its author's.
 
     Those of a checkout or an order are. In an event of the shop's own making they may be anybody's ("Friend Invited"):
     a browser's are not heard; a server's name whom the event is for where it names nobody else, and tie no visitor.
+    The traits of a group describe the group: the address of a company is nobody's own. Its member's are in the context.
     """
+    if message.type == "group":
+        return _context_traits(message), None, None, True
     if message.type != "track" or commerce.kind is not Kind.OTHER:
-        return commerce.email, commerce.phone, True
-    traits = message.context.get("traits") if trust is Trust.SERVER else None
-    if isinstance(traits, dict) and (email := _first(traits, "email")):
-        return email, _first(traits, "phone"), True
+        return message.traits, commerce.email, commerce.phone, True
+    traits = _context_traits(message) if trust is Trust.SERVER else {}
+    if email := _first(traits, "email"):
+        return message.traits, email, _first(traits, "phone", "phoneNumber", "phone_number"), True
     if trust is Trust.SERVER and message.user_id is None:
-        return commerce.email, commerce.phone, False
-    return None, None, True
+        return message.traits, commerce.email, commerce.phone, False
+    return message.traits, None, None, True
+
+
+def _context_traits(message: Message) -> Mapping[str, Any]:
+    traits = message.context.get("traits")
+    return traits if isinstance(traits, dict) else {}
 
 
 def _traits(message: Message, trust: Trust) -> dict[str, Any]:
@@ -164,8 +168,7 @@ def _traits(message: Message, trust: Trust) -> dict[str, Any]:
         return {}
     if message.type == "identify":
         return message.traits
-    traits = message.context.get("traits") if trust is Trust.SERVER else None
-    return traits if isinstance(traits, dict) else {}
+    return dict(_context_traits(message)) if trust is Trust.SERVER else {}
 
 
 def _exchange_id(context: Mapping[str, Any]) -> str | None:

@@ -1,17 +1,27 @@
 """Klaviyo's limits on what an event or a profile may hold, applied so that a body is never refused for its size.
 
-Sources: the API's reference for Create Event (400 properties, 100 KB a string, metric names under 128 characters) and
-its page on rate limits and error handling (arrays of 4000 items, ten levels).
+Sources: the API's reference for Create Event (400 properties, 100 KB a string, 5 MB in all, metric names under 128
+characters) and Create or Update Profile (100 KB in all), and its page on rate limits and error handling (arrays of 4000
+items, ten levels).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 MAX_PROPERTIES = 400
 MAX_STRING_BYTES = 100_000
 MAX_ITEMS = 4000
 MAX_DEPTH = 10  #: levels of objects and arrays, the properties object included
 MAX_METRIC_NAME = 127  #: characters
+MAX_EXTERNAL_ID = 64  #: characters
+MAX_PROFILE_BYTES = 100_000
+#: Klaviyo takes 5 MB; a little is left, so that the event fits into a bulk call too.
+MAX_EVENT_BYTES = 4_800_000
+#: What the relay itself says begins with this; callers may not.
+OWN = "Backflow"
 
 _LARGEST_INTEGER = 2**63
 _SURELY_SHORT = MAX_STRING_BYTES // 4  #: no UTF-8 character is longer than four bytes
@@ -22,6 +32,25 @@ def clean(value: str) -> str:
     if value.isascii():
         return value.replace("\0", "\ufffd") if "\0" in value else value
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+def weight(value: Any) -> int:
+    """Return the size of a JSON value on the wire, in bytes."""
+    return len(msgspec.json.encode(value))
+
+
+def lighten(held: dict[str, Any], excess: int, may_go: Callable[[str], bool]) -> int:
+    """Take the largest members that ``may_go`` out of ``held``, one by one, until ``excess`` bytes are gone.
+
+    Returns how many bytes are still too many.
+    """
+    sizes = sorted(((weight(value), name) for name, value in held.items() if may_go(name)), reverse=True)
+    for size, name in sizes:
+        if excess <= 0:
+            break
+        del held[name]
+        excess -= size + weight(name) + 2
+    return excess
 
 
 class Trimmer:
@@ -87,13 +116,13 @@ class Trimmer:
         """Return our own properties, then the caller's that fit beside them.
 
         The caller's never replace ours and may not use Klaviyo's reserved ``$`` names, save ``$extra``, nor names that
-        begin with ``mark``. ``<mark>Trimmed`` is set when anything was cut.
+        begin like our own. ``mark`` is set when anything was cut.
         """
         result = {key: found for key, raw in own.items() if raw is not None and (found := self.value(raw)) is not None}
         room = MAX_PROPERTIES - 1
         for name, raw in custom.items():
             key = self.text(name)
-            if not key or key in result or (key[0] == "$" and key != "$extra") or key.startswith(mark):
+            if not key or key in result or (key[0] == "$" and key != "$extra") or key.startswith(OWN):
                 continue
             if (found := self.value(raw)) is None:
                 continue
@@ -102,5 +131,5 @@ class Trimmer:
                 break
             result[key] = found
         if self.trimmed:
-            result[f"{mark}Trimmed"] = True
+            result[mark] = True
         return result

@@ -7,9 +7,10 @@ and the usual flow templates read, so that a cloned template renders from a back
 from hashlib import sha256
 from typing import Any
 
-from relay.klaviyo import properties
+from relay.config import PageEvents
+from relay.klaviyo import custom, properties
 from relay.klaviyo.currencies import ISO_4217
-from relay.klaviyo.limits import MAX_METRIC_NAME, Trimmer, clean
+from relay.klaviyo.limits import MAX_EVENT_BYTES, MAX_METRIC_NAME, OWN, Trimmer, clean, lighten, weight
 from relay.klaviyo.profiles import narrow, profile_body, resource, rfc3339
 from relay.model import Action, Commerce, Kind, Product, Proof, Recipient
 
@@ -27,17 +28,34 @@ _ACTIONS = {
     Kind.CHECKOUT_STARTED: (Action("started_checkout", "Started Checkout"),),
     Kind.PRODUCTS_SEARCHED: (Action("searched_site", "Searched Site"),),
     Kind.COLLECTION_VIEWED: (Action("viewed_collection", "Viewed Collection"),),
+    Kind.ORDER_REFUNDED: (Action("refunded_order", "Refunded Order"),),
+    Kind.ORDER_CANCELLED: (Action("cancelled_order", "Cancelled Order"),),
 }
+_PAGES = {
+    PageEvents.OFF: (),
+    PageEvents.ACTIVE_ON_SITE: (Action("active_on_site", "Active on Site"),),
+    PageEvents.VIEWED_PAGE: (Action("viewed_page", "Viewed Page"),),
+}
+#: The names of metrics that the relay makes itself, without the suffix; every other name is a caller's own.
+STANDARD_METRICS = frozenset(
+    action.metric
+    for several in (*_ACTIONS.values(), *_PAGES.values(), (_PLACED_ORDER, Action("ordered_product", "Ordered Product")))
+    for action in several
+)
 #: Longer unique IDs are folded into a digest: IDs of orders and products come from callers.
 _LONGEST_ID = 200
+#: Set on an event of which something had to be left out.
+_MARK = "BackflowTrimmed"
 
 
-def actions(commerce: Commerce) -> tuple[Action, ...]:
-    """Return the metrics an event becomes: none for page, identify, group, alias and signing out; an order becomes
-    Placed Order and one Ordered Product per line."""
+def actions(commerce: Commerce, page_events: PageEvents = PageEvents.OFF) -> tuple[Action, ...]:
+    """Return the metrics an event becomes: none for identify, group, alias and signing out, for a page what
+    ``page_events`` says; an order becomes Placed Order and one Ordered Product per line."""
     if commerce.kind is Kind.ORDER_COMPLETED:
         keys = enumerate(_line_keys(commerce.items))
         return (_PLACED_ORDER, *(Action("ordered_product", "Ordered Product", line, key) for line, key in keys))
+    if commerce.kind is Kind.PAGE:
+        return _PAGES[page_events]
     if commerce.kind is Kind.OTHER:
         return (Action("custom", commerce.name),) if commerce.name else ()
     return _ACTIONS.get(commerce.kind, ())
@@ -46,12 +64,16 @@ def actions(commerce: Commerce) -> tuple[Action, ...]:
 def unique_id(action: Action, message_id: str, commerce: Commerce) -> str:
     """Return the ID by which Klaviyo recognises a repeated event, the same for every try.
 
-    An order is known by its own ID, so that the browser's and the webhook's report of it count once; everything else
-    by the message's. Lines of one order that share a product are told apart by their place.
+    An order is known by its own ID, so that the browser's and the webhook's report of it count once, and so is its
+    cancellation; a refund by its ID within the order, since there may be several; everything else by the message's.
+    Lines of one order that share a product are told apart by their place.
     """
     order_id = commerce.order.order_id if commerce.order else None
-    if action.key == "placed_order":
+    refund_id = commerce.order.refund_id if commerce.order else None
+    if action.key in ("placed_order", "cancelled_order"):
         found = order_id or message_id
+    elif action.key == "refunded_order" and refund_id:
+        found = f"{order_id}:{refund_id}" if order_id else refund_id
     elif action.line is not None:
         item = action.item or _line_keys(commerce.items)[action.line]
         found = f"{order_id or message_id}:{item}"
@@ -86,6 +108,12 @@ def metric_name(metric: str, suffix: str) -> str:
     return clean((metric if len(metric) <= room else metric[:room].rstrip()) + suffix)
 
 
+def bare_name(metric: str, suffix: str) -> str:
+    """Return the metric's name as Klaviyo has it, without the suffix."""
+    whole = metric_name(metric, suffix)
+    return whole.removesuffix(suffix) if suffix else whole
+
+
 def event_body(
     *,
     commerce: Commerce,
@@ -97,12 +125,15 @@ def event_body(
     suffix: str,
     backfill: bool,
     page_url: str | None,
+    traits: bool = True,
 ) -> dict[str, Any]:
     """Return the whole body of ``POST /api/events``.
 
     ``occurred_at`` in Unix seconds; ``suffix`` is the site's metric suffix with its leading blank; ``page_url`` stands
-    in for a viewed product's missing address. What is not known is absent, never null or empty. The caller's own
-    properties travel along, within Klaviyo's limits, and never replace a mapped one.
+    in for a viewed product's missing address; without ``traits`` the profile in it only says who it is. What is not
+    known is absent, never null or empty. The caller's own properties travel along, within Klaviyo's limits, and never
+    replace a mapped one; of an event that is too large the largest of them are left out first, then the largest mapped
+    ones.
 
     Raises ValueError for a recipient without any identifier.
     """
@@ -110,20 +141,32 @@ def event_body(
     mapped["BackflowReason"] = proof.reason.value
     mapped["BackflowEvidence"] = proof.evidence
     mapped["BackflowConfidence"] = proof.confidence
-    custom = properties.custom(commerce, action)
+    own = custom.properties(commerce, action)
     attributes: dict[str, Any] = {
-        "properties": Trimmer().properties(mapped, custom, mark="Backflow"),
+        "properties": Trimmer().properties(mapped, own, mark=_MARK),
         "unique_id": unique_id,
         "metric": {"data": {"type": "metric", "attributes": {"name": metric_name(action.metric, suffix)}}},
-        "profile": {"data": resource(recipient, proof)},
+        "profile": {"data": resource(recipient, proof, traits=traits)},
     }
     if (time := rfc3339(occurred_at)) is not None:
         attributes["time"] = time
-    value = commerce.value if action.line is None else commerce.items[action.line].row_total
+    value, currency = commerce.value, commerce.currency
+    if action.line is not None:
+        line = commerce.items[action.line]
+        value, currency = line.row_total, properties.line_currency(commerce, line)
     if value is not None:
         attributes["value"] = value
-        if commerce.currency in ISO_4217:
-            attributes["value_currency"] = commerce.currency
+        if currency in ISO_4217:
+            attributes["value_currency"] = currency
     if backfill:
         attributes["backfill"] = True
-    return {"data": {"type": "event", "attributes": attributes}}
+    body = {"data": {"type": "event", "attributes": attributes}}
+    if (excess := weight(body) - MAX_EVENT_BYTES) > 0:
+        _lighten(attributes["properties"], own, excess)
+    return body
+
+
+def _lighten(held: dict[str, Any], own: dict[str, Any], excess: int) -> None:
+    held[_MARK] = True
+    excess = lighten(held, excess + len(_MARK) + 8, lambda name: name in own and not name.startswith(OWN))
+    lighten(held, excess, lambda name: not name.startswith(OWN))

@@ -1,58 +1,28 @@
-"""Who: the profile inside an event, and the body that creates or updates one.
+"""Who: the profile inside an event, and the body that creates or updates one. Pure.
 
-Segment's traits in, Klaviyo's profile attributes out. Pure.
+The strongest identifier decides: Klaviyo's own ID goes alone, since an address sent beside it would rewrite the
+profile's; then e-mail, phone and, where the site sends it, the customer's ID; the exchange ID only when nothing else is
+known. An anonymous ID only names whom nobody knows: beside an address it would have Klaviyo merge what everybody did in
+that browser.
+
+The profile's own properties have other names than the event's, so that templates and segments cannot mistake one for
+the other. A profile that is too large loses its largest custom properties first, then its largest attributes.
 """
 
-import re
-from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
-from relay.klaviyo.limits import Trimmer
+import msgspec
+
+from relay.klaviyo import patches
+from relay.klaviyo.limits import MAX_EXTERNAL_ID, MAX_PROFILE_BYTES, OWN, Trimmer, lighten, weight
+from relay.klaviyo.traits import take_person
 from relay.model import ProfilePatch, Proof, Recipient
 
-#: ISO 639 language, script, and ISO 3166 or UN M.49 region: the part of BCP 47 that Klaviyo's ``locale`` knows.
-_LOCALE = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?")
-
-
-def _by_trait(names: dict[str, str]) -> dict[str, tuple[str, int]]:
-    """Return ``{trait: (attribute, rank)}``: of two traits for one attribute the one named first wins."""
-    return {trait: (name, rank) for name, traits in names.items() for rank, trait in enumerate(traits.split())}
-
-
-_NAMES = _by_trait(
-    {
-        "first_name": "firstName first_name $first_name",
-        "last_name": "lastName last_name $last_name",
-        "organization": "organization $organization company",
-        "title": "title $title",
-        "image": "avatar image $image",
-        "locale": "locale $locale language",
-        "name": "name",
-    }
-)
-_PLACE = _by_trait(
-    {
-        "address1": "address1 $address1 street line1 address",
-        "address2": "address2 $address2 line2",
-        "city": "city $city",
-        "region": "region $region state province",
-        "country": "country $country",
-        "zip": "zip $zip postalCode postal_code postcode",
-        "timezone": "timezone $timezone",
-        "latitude": "latitude $latitude lat",
-        "longitude": "longitude $longitude lng lon",
-    }
-)
-_COMPANY = _by_trait({"organization": "name"})
-_COORDINATES = {"latitude": 90.0, "longitude": 180.0}
-#: Identifiers: sent as identifiers when proven, never as properties.
-_IDENTIFIERS = frozenset(
-    {
-        "email", "Email", "phone", "phone_number", "phoneNumber", "Phone", "id", "user_id", "userId", "external_id",
-        "externalId", "anonymous_id", "anonymousId", "_kx",
-    }
-)  # fmt: skip
+#: Set on a profile of which something had to be left out.
+_MARK = "BackflowProfileTrimmed"
+#: What says who it is; everything else about a profile may be left out.
+_WHO = frozenset({"email", "phone_number", "external_id", "anonymous_id", "_kx"})
 
 
 def rfc3339(seconds: float) -> str | None:
@@ -61,6 +31,11 @@ def rfc3339(seconds: float) -> str | None:
         return datetime.fromtimestamp(seconds // 1, UTC).isoformat()[:19] + "Z"
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def external_id(customer_id: str | None) -> str | None:
+    """Return the shop's own ID of a customer as Klaviyo takes it, None for one that is too long."""
+    return customer_id if customer_id and len(customer_id) <= MAX_EXTERNAL_ID else None
 
 
 def narrow(recipient: Recipient) -> Recipient:
@@ -76,119 +51,66 @@ def profile_body(
 ) -> dict[str, Any]:
     """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
 
+    Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
+    """
+    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)}
+
+
+def resource(
+    recipient: Recipient,
+    proof: Proof,
+    last_seen: float | None = None,
+    patch: ProfilePatch | None = None,
+    *,
+    traits: bool = True,
+) -> dict[str, Any]:
+    """Return the JSON:API profile resource of a person; without ``traits`` only who it is.
+
     Raises ValueError for a recipient without any identifier.
     """
-    return {"data": resource(recipient, proof, last_seen=last_seen)}
-
-
-def resource(recipient: Recipient, proof: Proof, *, last_seen: float | None = None) -> dict[str, Any]:
-    """Return the JSON:API profile resource of a person.
-
-    The strongest identifier decides: Klaviyo's own ID goes alone, since an address sent beside it would rewrite the
-    profile's; then e-mail and phone; the exchange ID only when nothing else is known. Neither ``external_id`` nor an
-    anonymous ID is ever sent.
-    """
-    attributes: dict[str, Any] = {}
-    profile: dict[str, Any] = {"type": "profile"}
+    attributes = _identifiers(recipient)
+    profile: dict[str, Any] = {"type": "profile", "attributes": attributes}
     if recipient.klaviyo_id:
         profile["id"] = recipient.klaviyo_id
-    else:
-        if recipient.email:
-            attributes["email"] = recipient.email
-        if recipient.phone_number:
-            attributes["phone_number"] = recipient.phone_number
-        if not attributes:
-            if not recipient.kx:
-                raise ValueError("a recipient needs an identifier")
-            attributes["_kx"] = recipient.kx
+    if not traits or "anonymous_id" in attributes:
+        return profile
     trimmer = Trimmer()
-    rest = _take_person(recipient.traits, attributes, trimmer) if recipient.traits else {}
-    own = {"BackflowEvidence": proof.evidence, "BackflowRecovered": True}
+    rest = take_person(recipient.traits, attributes, trimmer) if recipient.traits else {}
+    if patch is not None:
+        patches.apply(profile, patch, recipient.traits, trimmer)
+    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence}
     if last_seen is not None:
         own["BackflowLastSeen"] = rfc3339(last_seen)
-    attributes["properties"] = trimmer.properties(own, rest, mark="Backflow")
-    profile["attributes"] = attributes
+    attributes["properties"] = trimmer.properties(own, rest, mark=_MARK)
+    _fit(profile)
     return profile
 
 
-def _take_person(traits: dict[str, Any], attributes: dict[str, Any], trimmer: Trimmer) -> dict[str, Any]:
-    """Fill ``attributes`` from Segment's traits; return the traits that have no place among them."""
-    names, rest = _read(traits, _NAMES, trimmer)
-    if whole := names.pop("name", None):
-        if "first_name" in names or "last_name" in names:
-            rest["name"] = whole
-        else:
-            first, _, last = whole.rpartition(" ")
-            names |= {"first_name": first.rstrip(), "last_name": last} if first else {"first_name": last}
-    if type(company := rest.get("company")) is dict and "organization" not in names:
-        inner, left = _read(company, _COMPANY, trimmer)
-        names |= inner
-        rest["company"] = left
-    attributes |= names
-    location: dict[str, Any] = {}
-    for holder in ("address", "location"):  # Segment's object first, then Klaviyo's, then the flat traits
-        if type(place := rest.get(holder)) is dict:
-            inner, rest[holder] = _read(place, _PLACE, trimmer, location)
-            location |= inner
-    inner, rest = _read(rest, _PLACE, trimmer, location)
-    location |= inner
-    if location:
-        attributes["location"] = location
-    return {name: value for name, value in rest.items() if name not in _IDENTIFIERS}
+def _identifiers(recipient: Recipient) -> dict[str, Any]:
+    if recipient.klaviyo_id:
+        return {}
+    known = {
+        "email": recipient.email,
+        "phone_number": recipient.phone_number,
+        "external_id": external_id(recipient.external_id),
+    }
+    if found := {name: value for name, value in known.items() if value}:
+        return found
+    for name, value in (("_kx", recipient.kx), ("anonymous_id", recipient.anonymous_id)):
+        if value:
+            return {name: value}
+    raise ValueError("a recipient needs an identifier")
 
 
-def _read(
-    traits: dict[str, Any], table: dict[str, tuple[str, int]], trimmer: Trimmer, known: Container[str] = ()
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort traits into attributes and the rest; an attribute that is ``known`` already is not read again."""
-    found: dict[str, Any] = {}
-    ranks: dict[str, tuple[int, str]] = {}
-    rest: dict[str, Any] = {}
-    for trait, raw in traits.items():
-        entry = table.get(trait)
-        if entry is None or entry[0] in known:
-            rest[trait] = raw
-            continue
-        name, rank = entry
-        if (value := _value(name, raw, trimmer)) is None:
-            rest[trait] = raw
-            continue
-        if name in ranks:
-            best, rival = ranks[name]
-            if best < rank:
-                rest[trait] = raw
-                continue
-            rest[rival] = traits[rival]
-        found[name] = value
-        ranks[name] = (rank, trait)
-    return found, rest
-
-
-def _value(name: str, raw: Any, trimmer: Trimmer) -> Any:
-    """Return what an attribute of this name can hold: a text (a whole number is one, for postal codes), a BCP 47 tag
-    or degrees."""
-    if (bound := _COORDINATES.get(name)) is not None:
-        return _degrees(raw, bound)
-    if type(raw) is str:
-        value = trimmer.text(raw.strip()) or None
-        return _locale(value) if value is not None and name == "locale" else value
-    return str(raw) if type(raw) is int and abs(raw) < 10**15 and name != "locale" else None
-
-
-def _locale(value: str) -> str | None:
-    match = _LOCALE.fullmatch(value)
-    if match is None:
-        return None
-    language, script, region = match.groups()
-    parts = (language.lower(), script.title() if script else None, region.upper() if region else None)
-    return "-".join(part for part in parts if part)
-
-
-def _degrees(raw: Any, bound: float) -> float | None:
-    """Return degrees within their bound; numeric strings are read."""
-    if type(raw) is str and len(raw) < 40:
-        try:
-            raw = float(raw)
-        except ValueError:
-            return None
-    return raw if type(raw) in (int, float) and -bound <= raw <= bound else None
+def _fit(profile: dict[str, Any]) -> None:
+    """Make the resource small enough for Klaviyo, by the rule above."""
+    excess = weight(profile) - MAX_PROFILE_BYTES
+    if excess <= 0:
+        return
+    attributes = profile["attributes"]
+    properties = attributes["properties"]
+    properties[_MARK] = True
+    excess = lighten(properties, excess + len(_MARK) + 8, lambda name: not name.startswith(OWN))
+    excess = lighten(attributes, excess, lambda name: name not in _WHO and name != "properties")
+    if excess > 0:
+        profile.pop("meta", None)  # more to append than a profile holds

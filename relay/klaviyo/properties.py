@@ -1,19 +1,14 @@
-"""The property tables of each metric: which of Klaviyo's names carries which field of an event."""
+"""The property tables of each metric: which of Klaviyo's names carries which field of an event. Pure.
+
+The caller's own properties are ``custom``'s.
+"""
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from relay.klaviyo.currencies import ISO_4217
+from relay.klaviyo.links import page_link
 from relay.model import Action, Address, Commerce, Kind, Order, Product
-
-#: Query parameters that name a click or a recipient: they have no place in a link that is e-mailed.
-_TRACKING = frozenset(
-    {
-        "_kx", "dclid", "epik", "fbclid", "gad_source", "gbraid", "gclid", "irclickid", "li_fat_id", "mc_cid", "mc_eid",
-        "msclkid", "nb_klid", "rdt_cid", "sccid", "srsltid", "tracking", "ttclid", "twclid", "wbraid", "yclid", "_gl",
-        "email", "e-mail", "phone", "token", "bf", "_bf", "kpid",
-    }
-)  # fmt: skip
 
 
 def of(commerce: Commerce, action: Action, page_url: str | None) -> dict[str, Any]:
@@ -21,33 +16,6 @@ def of(commerce: Commerce, action: Action, page_url: str | None) -> dict[str, An
     if action.line is not None:
         return _ordered_product(commerce, commerce.items[action.line])
     return _TABLES[commerce.kind](commerce, page_url) if commerce.kind in _TABLES else {}
-
-
-def custom(commerce: Commerce, action: Action) -> dict[str, Any]:
-    """Return the caller's properties that go along: an ordered product carries those of its line only."""
-    if action.line is not None:
-        return commerce.items[action.line].extra
-    if commerce.product is not None and commerce.product.extra:
-        return {**commerce.product.extra, **commerce.properties}
-    return commerce.properties
-
-
-def page_link(page_url: str | None) -> str | None:
-    """Return the address of a page without fragment, campaign, click and recipient parameters."""
-    if page_url is None or ("?" not in page_url and "#" not in page_url):
-        return page_url
-    try:
-        parts = urlsplit(page_url)
-    except ValueError:
-        return None
-    kept = "&".join(pair for pair in parts.query.split("&") if pair and not _is_tracking(pair))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, kept, ""))
-
-
-def _is_tracking(pair: str) -> bool:
-    name, _, value = pair.partition("=")
-    name = name.lower()
-    return name.startswith("utm_") or name in _TRACKING or "@" in value or "%40" in value
 
 
 def _pieces(quantity: float) -> float | int:
@@ -192,13 +160,17 @@ def _amounts(order: Order) -> dict[str, Any]:
         "Subtotal": order.subtotal,
         "Shipping": order.shipping,
         "Tax": order.tax,
+        "RefundID": order.refund_id,
     }
 
 
 def _placed_order(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
+    return _order(commerce, page_url) | {"Revenue": commerce.value}
+
+
+def _order(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
     mapped = _lines(commerce.items, commerce)
     mapped["ItemCount"] = _count(commerce.items)
-    mapped["Revenue"] = commerce.value
     mapped["CartToken"] = commerce.cart_token
     if (order := commerce.order) is not None:
         mapped |= _amounts(order)
@@ -249,8 +221,25 @@ def _ordered_product(commerce: Commerce, product: Product) -> dict[str, Any]:
         "VariantID": product.variant_id,
         "VariantName": product.variant,
         "CompareAtPrice": product.compare_at_price,
-        "Currency": commerce.currency,
+        "Currency": line_currency(commerce, product),
         "Coupon": product.coupon,
+    }
+
+
+def line_currency(commerce: Commerce, line: Product) -> str | None:
+    """Return the currency of a line's price: its own if it names one, else its order's."""
+    own = line.extra.get("currency")
+    return own if own in ISO_4217 else commerce.currency
+
+
+def _page(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
+    found = commerce.properties
+    return {
+        "PageName": commerce.name,
+        "PageTitle": found.get("title"),
+        "Path": found.get("path"),
+        "ReferrerHost": found.get("referrer_host"),
+        "URL": page_link(page_url),
     }
 
 
@@ -274,6 +263,9 @@ _TABLES = {
     Kind.CART_VIEWED: _cart,
     Kind.CHECKOUT_STARTED: _started_checkout,
     Kind.ORDER_COMPLETED: _placed_order,
+    Kind.ORDER_REFUNDED: _order,
+    Kind.ORDER_CANCELLED: _order,
+    Kind.PAGE: _page,
     Kind.PRODUCTS_SEARCHED: _searched_site,
     Kind.COLLECTION_VIEWED: _viewed_collection,
 }

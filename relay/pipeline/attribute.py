@@ -31,9 +31,11 @@ class Sender(Struct, frozen=True, kw_only=True):
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
-    """The outcome: the resolution, and whether there is something new to tell of its person's profile."""
+    """The outcome: the resolution, whether the call itself names its person, and whether there is something new to tell
+    of their profile."""
 
     resolution: Resolution
+    is_named: bool = False
     has_news: bool = False
 
 
@@ -48,12 +50,12 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     if kind is Kind.SIGNED_OUT and visitor_id is not None:
         links = sign_out(tx, site, visitor_id, at=message.occurred_at, now=sender.now)
         return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
-    direct, changed = _apply_claims(tx, site, message, kind, claims, sender)
+    direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
     if claims.exchange_id is not None and visitor_id is not None:
         _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
     if direct is not None:
         # Also when there is no address yet: the call has named its person, and it is nobody else's.
-        return Attribution(resolution=direct, has_news=changed and direct.reason is None)
+        return Attribution(resolution=direct, is_named=True, has_news=has_news)
     if visitor_id is not None:
         links = tx.graph.links(site.site_id, visitor_id)
         return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
@@ -87,19 +89,20 @@ def end_unknown_link(tx: Transaction, site: Site, exchange_id: str, *, at: float
 def _apply_claims(
     tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender
 ) -> tuple[Resolution | None, bool]:
-    """The person the call itself names (None when it names nobody) and whether we learned something of them."""
+    """The person the call itself names (None when it names nobody) and whether their profile has become another: by a
+    trait, or by what an identify call says of who they are. Another call's event carries that itself."""
     if not claims.identifiers:
         return None, False
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     owners = graph.owners(site_id, claims.identifiers)
     planned = plan(claims.identifiers, owners, sender.trust)
     person_id = planned.person_id or graph.new_person(site_id, at)
-    changed = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
+    is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for identifier in planned.attach:
         graph.attach(site_id, identifier, person_id, trust=sender.trust, at=at, message_id=message.message_id)
     for other in planned.unite:
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
-    changed |= graph.remember_traits(site_id, person_id, claims.traits)
+    has_news = graph.remember_traits(site_id, person_id, claims.traits)
     evidence = _evidence(sender.trust, kind)
     if sender.visitor_id is not None and claims.is_author:
         graph.tie(site_id, sender.visitor_id, person_id, evidence, at=at, message_id=message.message_id)
@@ -112,10 +115,11 @@ def _apply_claims(
                 evidence=pending.evidence,
                 confidence=pending.confidence,
             ),
-            changed,
+            has_news,
         )
     _release(tx, site, person_id, sign_at=at, sender=sender)
-    return proven(person_id, evidence, Recognition.DIRECT), changed
+    has_news |= is_new_here and message.type == "identify"
+    return proven(person_id, evidence, Recognition.DIRECT), has_news
 
 
 def _evidence(trust: Trust, kind: Kind) -> Evidence:
@@ -154,7 +158,8 @@ def _follow_link(
 
 
 def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
-    """Late identity: let the person's waiting events go, on every one of their visitors."""
+    """Late identity: let what waits for the person go, on every one of their visitors. Only what waits: an event that
+    has been filed under an anonymous ID is not sent again under a name."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
     bought_at = last_order(tx, site, visitors, person_id)
     for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
@@ -192,7 +197,8 @@ def last_order(tx: Transaction, site: Site, visitors: Sequence[str], person_id: 
 def _late_resolution(
     tx: Transaction, site: Site, delivery: Unsent, person_id: str, *, sign_at: float, sender: Sender
 ) -> Resolution | None:
-    if delivery.visitor_id is not None:
+    # A list or a subscription is for whom the call has named, never for who was in the same browser.
+    if delivery.visitor_id is not None and delivery.cause is not Reason.ASKED:
         links = tx.graph.links(site.site_id, delivery.visitor_id)
         if _is_of_another(tx, site, delivery, person_id, links, sign_at):
             return None

@@ -12,11 +12,12 @@ from relay.pipeline import products, shopify, values, vocabulary
 from relay.pipeline.products import Line
 
 _ONE_PRODUCT = frozenset({Kind.PRODUCT_VIEWED, Kind.PRODUCT_ADDED, Kind.PRODUCT_REMOVED})
-_WHOLE_CART = frozenset({Kind.CART_VIEWED, Kind.CHECKOUT_STARTED, Kind.ORDER_COMPLETED})
-_WITH_ORDER = frozenset({Kind.CHECKOUT_STARTED, Kind.ORDER_COMPLETED})
+_WITH_ORDER = frozenset({Kind.CHECKOUT_STARTED, Kind.ORDER_COMPLETED, Kind.ORDER_REFUNDED, Kind.ORDER_CANCELLED})
+_WHOLE_CART = _WITH_ORDER | {Kind.CART_VIEWED}
 _ORDER_FIELDS = frozenset(
     {
         "order_id",
+        "refund_id",
         "subtotal",
         "shipping",
         "tax",
@@ -53,7 +54,7 @@ def canonicalise(message: Message) -> Commerce:
 
     ``value`` is the explicit value, total, revenue or cart value (0 is kept), else the price of what was viewed, price
     times quantity of what was added, or the sum of a cart's lines when every line has a price. For Product Added the
-    worth of the whole cart comes first when it is known.
+    worth of the whole cart comes first when it is known; a refund's is what was given back, never negative.
     """
     kind = kind_of(message)
     flat = shopify.unwrap(message.properties)
@@ -190,6 +191,9 @@ def _value(
 ) -> float | None:
     """Return what the event is worth, by the rules in ``canonicalise``."""
     said: float | None = fields.get("value")
+    if kind is Kind.ORDER_REFUNDED:
+        given_back = cart_value if said is None else said
+        return None if given_back is None else abs(given_back)
     if kind is Kind.PRODUCT_ADDED:
         if cart_value is not None:
             return cart_value
@@ -213,6 +217,7 @@ def _order(fields: dict[str, Any], rest: dict[str, Any], taken: dict[str, str]) 
                 rest[taken[name]] = left
     return Order(
         order_id=fields.get("order_id"),
+        refund_id=fields.get("refund_id"),
         subtotal=fields.get("subtotal"),
         shipping=fields.get("shipping"),
         tax=fields.get("tax"),

@@ -6,12 +6,15 @@
 | did not, or was not there    | yes                 | held, then sent unless Klaviyo identifies the visitor     |
 | did not, or was not there    | no                  | waits for late identity                                   |
 
+Where the site files events under anonymous IDs, nobody's do not wait: they are sent as a stranger's, once and for all.
+What a call asks for beyond its event (``asked``) is no business of Klaviyo's script: it is neither held nor native's.
 ``all`` sends what is resolved without looking at Klaviyo; ``shadow`` decides like ``backup`` and only records.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from relay.config import Forward, Site
@@ -59,9 +62,19 @@ def cause(klaviyo: KlaviyoState, site: Site) -> Reason:
 
 
 def decide(
-    klaviyo: KlaviyoState, resolution: Resolution, site: Site, *, may_forward: bool, occurred_at: float, now: float
+    klaviyo: KlaviyoState,
+    resolution: Resolution,
+    site: Site,
+    *,
+    may_forward: bool,
+    occurred_at: float,
+    now: float,
+    may_be_anonymous: bool = False,
 ) -> Decision:
-    """The fate of an event that happened at ``occurred_at``, decided at ``now``."""
+    """The fate of an event that happened at ``occurred_at``, decided at ``now``.
+
+    ``may_be_anonymous``: its visitor has an ID to file it under, and it is nothing that needs its person.
+    """
     why = cause(klaviyo, site)
     if not may_forward:
         return Decision(state=State.SUPPRESSED, reason=Reason.GPC, cause=why, due_at=now)
@@ -69,8 +82,26 @@ def decide(
         return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
     if resolution.reason is not None or resolution.person_id is None:
         unresolved = resolution.reason or Reason.NO_IDENTITY
+        if site.anonymous_id and may_be_anonymous and resolution.person_id is None:
+            found = send(why, site, occurred_at=occurred_at, now=now)
+            return msgspec.structs.replace(found, reason=Reason.ANONYMOUS)
         return Decision(state=State.WAITING, reason=unresolved, cause=why, due_at=now)
     return send(why, site, occurred_at=occurred_at, now=now)
+
+
+def asked(resolution: Resolution, site: Site, *, may_forward: bool, is_proven: bool, now: float) -> Decision:
+    """The fate of what a call asks for beyond its event. ``is_proven``: the call itself names whom it is for, and a
+    browser's names them by an address."""
+    state, reason = State.READY, Reason.ASKED
+    if not may_forward:
+        state, reason = State.SUPPRESSED, Reason.GPC
+    elif site.forward is Forward.SHADOW:
+        state, reason = State.SUPPRESSED, Reason.SHADOW
+    elif not is_proven or resolution.person_id is None:
+        state, reason = State.SUPPRESSED, Reason.UNPROVEN
+    elif resolution.reason is not None:
+        state, reason = State.WAITING, resolution.reason
+    return Decision(state=state, reason=reason, cause=Reason.ASKED, due_at=now)
 
 
 def send(why: Reason, site: Site, *, occurred_at: float, now: float) -> Decision:
@@ -79,7 +110,7 @@ def send(why: Reason, site: Site, *, occurred_at: float, now: float) -> Decision
     It is held first, so that Klaviyo's own script, which may be learning the same identity at this moment, can
     say so. What is older than the abandonment window is recorded without starting a flow.
     """
-    hold = 0.0 if why is Reason.FORWARD_ALL else site.hold_seconds
+    hold = 0.0 if why in (Reason.FORWARD_ALL, Reason.ASKED) else site.hold_seconds
     return Decision(
         state=State.HELD if hold > 0 else State.READY,
         reason=why,

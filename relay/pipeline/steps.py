@@ -3,60 +3,27 @@
 A step fills in what it finds, or ends the message's way by returning an ``End``. Their order is in ``process``.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import msgspec
-from msgspec import Struct
 from user_agents import parse as parse_user_agent
 
-from relay.config import Forward, Site
-from relay.delivery.states import State
+from relay.config import Forward
 from relay.identity import identifiers
 from relay.identity.evidence import Recognition
-from relay.identity.resolve import Resolution
 from relay.klaviyo import mapping
-from relay.model import (
-    ABANDONMENT_KINDS,
-    Commerce,
-    DeliveryKind,
-    DropReason,
-    Kept,
-    Kind,
-    KlaviyoState,
-    Message,
-    Reason,
-    Trust,
-)
-from relay.pipeline import attribute, consent, decide
+from relay.klaviyo.profiles import external_id
+from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
+from relay.pipeline import attribute, consent, decide, drafts, instructions, pages
+from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise
-from relay.store.base import Transaction
-from relay.store.rows import Draft, Entry, StoredEvent
+from relay.pipeline.work import End as End
+from relay.pipeline.work import Work as Work
+from relay.store.rows import StoredEvent
 
-
-class End(Struct, frozen=True):
-    """A message goes no further: a duplicate, or dropped for ``reason``."""
-
-    name: str
-    reason: str = ""
-
-
-class Work(Struct, kw_only=True):
-    """One message on its way through the steps; each step fills in what it finds."""
-
-    tx: Transaction
-    site: Site
-    entry: Entry
-    message: Message
-    secrets: tuple[str, ...]
-    now: float
-    permission: consent.Permission = consent.EVERYTHING
-    commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
-    klaviyo: KlaviyoState = KlaviyoState()
-    claims: identifiers.Claims = identifiers.Claims()
-    event_id: int | None = None
-    resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)
-    has_news: bool = False
+#: What a withdrawn consent does not stop: it is what the shopper wants then.
+_WITHDRAWALS = (DeliveryKind.UNSUBSCRIBE, DeliveryKind.LIST_REMOVE)
 
 
 def refuse_bots(work: Work) -> End | None:
@@ -73,7 +40,8 @@ def ask_consent(work: Work) -> End | None:
     if entry.visitor_id is not None and consent.is_denied(work.message.context):
         work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
         for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id]):
-            work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
+            if delivery.kind not in _WITHDRAWALS:
+                work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
     return End("dropped", DropReason.CONSENT)
 
 
@@ -84,11 +52,17 @@ def speak_canonical(work: Work) -> End | None:
 
 
 def hear_claims(work: Work) -> End | None:
-    """What the call says of its author. What an erased person did before the erasure is emptied: it must not bring
-    them back."""
-    work.claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
-    if any(_is_forgotten(work, identifier) for identifier in work.claims.everything):
-        work.commerce, work.claims = Commerce(kind=Kind.OTHER, name=""), identifiers.Claims()
+    """What the call says of its author, and what it asks for. What an erased person did before the erasure is emptied:
+    it must not bring them back."""
+    claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
+    if any(_is_forgotten(work, identifier) for identifier in claims.everything):
+        work.commerce = Commerce(kind=Kind.OTHER, name="")
+        return None
+    work.instructions = instructions.instructions(work.message, claims, work.entry.trust, work.site.list_id)
+    # Whose a call is holds whether or not it is for Klaviyo; what it says of them then stays out of later events.
+    is_told = work.instructions.is_for_klaviyo
+    traits = instructions.of_the_person(claims.traits, work.instructions.patch) if is_told else {}
+    work.claims = msgspec.structs.replace(claims, traits=traits)
     return None
 
 
@@ -96,7 +70,11 @@ def keep(work: Work) -> End | None:
     """Store the event; its message ID makes every later copy a duplicate. Of an event that becomes no metric only
     that it was there is kept, of the others what mapping them needs: the person's addresses belong to the graph."""
     kept = Kept(commerce=Commerce(kind=work.commerce.kind, name=work.commerce.kind))
-    if mapping.actions(work.commerce):
+    if work.instructions.is_membership or not mapping.actions(work.commerce, work.site.page_events):
+        pass
+    elif work.commerce.kind is Kind.PAGE:
+        kept = pages.kept(work.message, work.commerce, details=work.site.page_details)
+    else:
         page = work.message.context.get("page")
         url = page.get("url") if isinstance(page, dict) else None
         kept = Kept(
@@ -124,7 +102,7 @@ def hear_klaviyo(work: Work) -> End | None:
     knows_now = decide.knows(work.klaviyo) and work.entry.trust is Trust.BROWSER
     if knows_now and work.entry.visitor_id is not None and work.site.forward is not Forward.ALL:
         for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id]):
-            if delivery.occurred_at <= work.message.occurred_at:
+            if delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
                 work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
     return None
 
@@ -137,6 +115,10 @@ def resolve(work: Work) -> End | None:
         return None
     for refused in work.claims.refused:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
+    for noted in _notes(work):
+        work.tx.ledger.count(site.site_id, "noted_identifier", noted)
+    for unread in work.instructions.notes:
+        work.tx.ledger.count(site.site_id, "refused_instruction", unread)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
         for claimed in work.claims.identifiers:
             attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
@@ -154,7 +136,7 @@ def resolve(work: Work) -> End | None:
             now=work.now,
         ),
     )
-    work.resolution, work.has_news = found.resolution, found.has_news
+    work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news
     return None
 
 
@@ -174,67 +156,21 @@ def end_the_story(work: Work) -> End | None:
 
 def queue_deliveries(work: Work) -> End | None:
     """Put what Klaviyo must be told, or is spared, into the outbox, each with its reason."""
-    commerce, message = work.commerce, work.message
-    if work.entry.trust is Trust.KLAVIYO:
-        return None
-    decision = decide.decide(
-        work.klaviyo,
-        work.resolution,
-        work.site,
-        may_forward=work.permission.forward,
-        occurred_at=message.occurred_at,
-        now=work.now,
-    )
-    if decision.state in (State.HELD, State.READY) and commerce.kind in ABANDONMENT_KINDS and not decision.backfill:
-        visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
-        bought_at = attribute.last_order(work.tx, work.site, visitors, work.resolution.person_id)
-        over = attribute.is_over(commerce.kind, message.occurred_at, bought_at)
-        decision = msgspec.structs.replace(decision, backfill=over)
-    for action in mapping.actions(commerce):
-        work.tx.outbox.add(
-            _draft(
-                work,
-                decision,
-                kind=DeliveryKind.EVENT,
-                unique_id=mapping.unique_id(action, message.message_id, commerce),
-                person_id=work.resolution.person_id,
-                event_id=work.event_id,
-                commerce_kind=commerce.kind,
-                metric=action.metric,
-                action=action.key,
-                line=action.line,
-            )
-        )
-    if work.has_news and message.type == "identify" and decision.state is not State.WAITING:
-        if work.site.forward is Forward.SHADOW:
-            decision = msgspec.structs.replace(decision, state=State.SUPPRESSED, reason=Reason.SHADOW)
-        work.tx.outbox.add(
-            _draft(
-                work,
-                decision,
-                kind=DeliveryKind.PROFILE,
-                unique_id=f"backflow:profile:{message.message_id}",
-                person_id=work.resolution.person_id,
-            )
-        )
+    if work.entry.trust is not Trust.KLAVIYO:
+        drafts.queue(work)
     return None
 
 
-def _draft(work: Work, decision: decide.Decision, **fields: Any) -> Draft:
-    return Draft(
-        site_id=work.site.site_id,
-        visitor_id=work.entry.visitor_id,
-        state=decision.state,
-        reason=decision.reason,
-        cause=decision.cause,
-        due_at=decision.due_at,
-        backfill=decision.backfill,
-        evidence=work.resolution.evidence,
-        confidence=work.resolution.confidence,
-        occurred_at=work.message.occurred_at,
-        created_at=work.now,
-        **fields,
-    )
+def _notes(work: Work) -> Iterator[str]:
+    """What is remarkable about the call's identifiers and refused nevertheless by nobody here."""
+    for identifier in work.claims.identifiers:
+        match identifier.kind:
+            case identifiers.IdentifierKind.EMAIL:
+                if (kind := address_kind(identifier.value)) is not AddressKind.PERSONAL:
+                    yield f"{kind}_email"
+            case identifiers.IdentifierKind.CUSTOMER_ID:
+                if not work.site.email_primary and external_id(identifier.value) is None:
+                    yield "long_customer_id"
 
 
 def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:

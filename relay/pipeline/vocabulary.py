@@ -34,6 +34,15 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
         "Started Checkout",
     ),
     Kind.ORDER_COMPLETED: ("Order Completed", "purchase", "Purchase", "checkout_completed", "Placed Order"),
+    # Klaviyo's and Segment's names, GA4's, and the topics of Shopify's webhooks.
+    Kind.ORDER_REFUNDED: ("Order Refunded", "refund", "Refunded Order", "refunds/create"),
+    Kind.ORDER_CANCELLED: (
+        "Order Cancelled",
+        "Order Canceled",
+        "Cancelled Order",
+        "Canceled Order",
+        "orders/cancelled",
+    ),
     Kind.PRODUCTS_SEARCHED: (
         "Products Searched",
         "search",
@@ -195,6 +204,8 @@ _ORDER = (
     ("billing_address", values.mapping, "billing_address billingAddress BillingAddress"),
     ("shipping_address", values.mapping, "shipping_address shippingAddress ShippingAddress"),
 )
+_REFUND_ID = ("refund_id", values.identifier, "refund_id refundId RefundID")
+_REFUNDED = ("refund_amount", "refundAmount", "RefundAmount", "refunded_amount", "amount_refunded", "total_refunded")
 #: The properties of each kind: the event's own and, where it is about one product, that product's.
 EVENT: dict[Kind, Table] = {
     Kind.PRODUCT_VIEWED: _table(*_ONE_PRODUCT),
@@ -204,6 +215,11 @@ EVENT: dict[Kind, Table] = {
     Kind.CART_VIEWED: _table(*_ANY),
     Kind.CHECKOUT_STARTED: _table(*_ORDER),
     Kind.ORDER_COMPLETED: _table(*_ORDER),
+    # What was given back comes before what the order was worth.
+    Kind.ORDER_REFUNDED: _table(*_ORDER, _REFUND_ID)
+    | dict.fromkeys(_REFUNDED, ("value", -1, values.number))
+    | {"amount": ("value", 90, values.number)},
+    Kind.ORDER_CANCELLED: _table(*_ORDER),
     Kind.PRODUCTS_SEARCHED: _table(
         *_ANY, ("query", values.text, "query search_term search_string searchTerm SearchQuery SearchTerm")
     ),

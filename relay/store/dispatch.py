@@ -30,10 +30,12 @@ _COLUMNS = (
     " d.cause, d.evidence, d.confidence, d.backfill, d.person_id, d.payload, d.recipient, e.body, d.visitor_id"
 )
 _CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
-#: In the order they were queued, and never beside anything else of the same person.
+#: In the order they were queued, and never beside anything else of the same person. What is still held, and may never
+#: be sent, is not waited for.
 _IN_TURN = (
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
-    f" AND p.delivery_id < d.delivery_id AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES}))"
+    f" AND p.delivery_id < d.delivery_id AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES})"
+    " AND (p.state = 'sending' OR p.first_attempt_at IS NOT NULL OR p.due_at <= ?))"
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
     " AND p.state = 'sending')"
 )
@@ -72,6 +74,7 @@ class Dispatch:
             values += [now, now, now - HEAD_START_SECONDS]
         elif want.kind in STATE_KINDS:
             where += _IN_TURN
+            values.append(now)
         rows = self._sql(
             f"SELECT {_COLUMNS} FROM deliveries d LEFT JOIN events e ON e.event_id = d.event_id"
             f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ? /*pg FOR UPDATE OF d SKIP LOCKED */",

@@ -42,6 +42,22 @@ class Ledger:
         """All sums as (site_id, name, reason, n)."""
         return list(self._sql("SELECT site_id, name, reason, n FROM counts ORDER BY site_id, name, reason"))
 
+    def has_metric(self, site_id: str, name: str) -> bool:
+        """Whether the site has made this metric before. ``name`` without the suffix."""
+        row = self._sql("SELECT 1 FROM metrics WHERE site_id = ? AND name = ?", (site_id, name)).fetchone()
+        return row is not None
+
+    def metrics(self, site_id: str) -> int:
+        """How many metrics the site has made."""
+        return int(self._sql("SELECT count(*) FROM metrics WHERE site_id = ?", (site_id,)).fetchone()[0])
+
+    def add_metric(self, site_id: str, name: str, *, at: float) -> None:
+        """Note a metric that the site makes; one that is noted stays as it is."""
+        self._sql(
+            "INSERT INTO metrics (site_id, name, first_at) VALUES (?, ?, ?) ON CONFLICT (site_id, name) DO NOTHING",
+            (site_id, name, at),
+        )
+
     def add_event(self, event: StoredEvent) -> int | None:
         """Keep an accepted event; its ID, or None when its message was accepted before."""
         row = self._sql(

@@ -317,6 +317,13 @@ def test_a_change_waits_for_the_retry_of_an_earlier_one(opened: OpenStore) -> No
     assert names(opened.claim(now=NOW + 30)) == [second]
 
 
+def test_a_change_does_not_wait_for_one_that_is_still_held(opened: OpenStore) -> None:
+    """It may never be sent; and who wants no more mail has not to wait for it."""
+    opened.add(kind=DeliveryKind.PROFILE, state=State.HELD, due_at=NOW + 180)
+    opened.add(kind=DeliveryKind.UNSUBSCRIBE)
+    assert [delivery.kind for delivery in opened.claim()] == [DeliveryKind.UNSUBSCRIBE]
+
+
 def test_a_change_is_not_under_way_beside_an_event_of_the_same_person(opened: OpenStore) -> None:
     """An event carries what was known of the person when it left: arriving later it would undo the change."""
     opened.add()

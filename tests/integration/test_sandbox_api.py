@@ -4,46 +4,16 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from relay.demo.sandbox import ALL_SCOPES, Account, build_sandbox
+from relay.demo.sandbox import ALL_SCOPES, build_sandbox
+from tests.integration.sandbox_calls import HEADERS, Body, Sandbox, fault, pointers
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
-HEADERS = {
-    "authorization": "Klaviyo-API-Key pk_demo",
-    "revision": "2026-10-15",
-    "content-type": "application/vnd.api+json",
-}
 ATTRIBUTES = "/data/attributes"
 PROFILE = f"{ATTRIBUTES}/profile/data"
-Body = dict[str, Any]
-
-
-class Sandbox:
-    """Calls one fresh sandbox application."""
-
-    def __init__(self) -> None:
-        self.account = Account(now=lambda: NOW)
-        self.runner = asyncio.Runner()
-        app = build_sandbox(self.account)
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://klaviyo.test")
-
-    def close(self) -> None:
-        self.runner.run(self.http.aclose())
-        self.runner.close()
-
-    def call(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        headers = options.pop("headers", HEADERS)
-        return self.runner.run(self.http.request(method, path, content=content, headers=headers, **options))
-
-    def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = self.call("GET", "/_sandbox/state").json()
-        return state
 
 
 @pytest.fixture
@@ -175,16 +145,6 @@ def metric(body: Body) -> Body:
 def person(body: Body) -> Body:
     found: Body = attributes(body)["profile"]["data"]["attributes"]
     return found
-
-
-def fault(answer: httpx.Response) -> dict[str, Any]:
-    """The only error of a well-formed JSON:API error document."""
-    assert answer.headers["content-type"] == "application/vnd.api+json"
-    (error,) = answer.json()["errors"]
-    assert {"id", "status", "code", "title", "detail", "source"} <= set(error)
-    assert error["status"] == answer.status_code
-    assert isinstance(error, dict)
-    return error
 
 
 # -- events ---------------------------------------------------------------------------------------------------
@@ -333,6 +293,39 @@ def test_one_bad_event_fails_the_whole_bulk_call(sandbox: Sandbox) -> None:
     assert sandbox.state()["events"] == []
 
 
+def test_every_bad_event_of_a_bulk_call_is_named(sandbox: Sandbox) -> None:
+    body = bulk_body("1", "2", "3", "4")
+    first = body["data"]["attributes"]["events-bulk-create"]["data"][0]
+    second = copy.deepcopy(first)
+    body["data"]["attributes"]["events-bulk-create"]["data"] = [first, second, copy.deepcopy(first)]
+    events = first["attributes"]["events"]["data"]
+    events[0]["attributes"]["value"] = "12.50"
+    events[1]["attributes"]["value_currency"] = "eur"
+    events[3]["attributes"]["metric"] = "Added"
+    second["attributes"]["profile"]["data"]["attributes"]["email"] = "nope"
+    body["data"]["attributes"]["events-bulk-create"]["data"][2]["attributes"]["events"] = "none"
+    answer = sandbox.call("POST", "/api/event-bulk-create-jobs", body)
+    groups = "/data/attributes/events-bulk-create/data"
+    assert answer.status_code == 400
+    assert set(pointers(answer)) == {
+        f"{groups}/0/attributes/events/data/0/attributes/value",
+        f"{groups}/0/attributes/events/data/1/attributes/value_currency",
+        f"{groups}/0/attributes/events/data/3/attributes/metric",
+        f"{groups}/1/attributes/profile/data/attributes/email",
+        f"{groups}/2/attributes/events",
+    }
+    assert sandbox.state()["events"] == []
+
+
+def test_every_repeat_in_a_bulk_call_is_named(sandbox: Sandbox) -> None:
+    sandbox.call("POST", "/api/event-bulk-create-jobs", bulk_body("old"))
+    answer = sandbox.call("POST", "/api/event-bulk-create-jobs", bulk_body("old", "new", "twice", "twice"))
+    events = "/data/attributes/events-bulk-create/data/0/attributes/events/data"
+    assert pointers(answer) == [f"{events}/0/attributes/unique_id", f"{events}/3/attributes/unique_id"]
+    assert {e["code"] for e in answer.json()["errors"]} == {"duplicate"}
+    assert len(sandbox.state()["events"]) == 1
+
+
 @pytest.mark.parametrize(("count", "status"), [(0, 400), (1000, 202), (1001, 400)])
 def test_a_bulk_call_has_between_1_and_1000_events(sandbox: Sandbox, count: int, status: int) -> None:
     body = bulk_body(*map(str, range(count)))
@@ -388,6 +381,17 @@ def test_an_impossible_profile_import_is_refused(sandbox: Sandbox, body: Body, s
     assert sandbox.state()["profiles"] == []
 
 
+def test_arrays_of_a_profile_are_patched_with_simple_values(sandbox: Sandbox) -> None:
+    sandbox.call("POST", "/api/profile-import", profile_body(email="a@example.com", properties={"skus": ["1"]}))
+    body = profile_body(email="a@example.com")
+    body["data"]["meta"] = {"patch_properties": {"append": {"skus": ["2", 3]}, "unappend": {"skus": "1"}}}
+    answer = sandbox.call("POST", "/api/profile-import", body)
+    assert (answer.status_code, answer.json()["data"]["attributes"]["properties"]) == (200, {"skus": ["2", 3]})
+    body["data"]["meta"] = {"patch_properties": {"append": {"skus": {"id": 4}}}}
+    refused = sandbox.call("POST", "/api/profile-import", body)
+    assert (refused.status_code, pointers(refused)) == (400, ["/data/meta/patch_properties/append/skus"])
+
+
 def test_an_exchange_id_is_looked_up(sandbox: Sandbox) -> None:
     seeded = sandbox.call("POST", "/_sandbox/profiles", {"email": "a@example.com"}).json()
     found = sandbox.call("GET", "/api/profiles", params={"filter": f'equals(_kx,"{seeded["_kx"]}")'}).json()
@@ -395,6 +399,15 @@ def test_an_exchange_id_is_looked_up(sandbox: Sandbox) -> None:
     assert [p["id"] for p in found["data"]] == [seeded["id"]]
     assert nobody["data"] == []
     assert [(x["field"], x["found"]) for x in sandbox.state()["lookups"]] == [("_kx", 1), ("_kx", 0)]
+
+
+def test_several_people_are_found_at_once_by_address_or_id(sandbox: Sandbox) -> None:
+    ids = {name: sandbox.seed(email=f"{name}@example.com") for name in "abcd"}
+    emails = 'any(email,["A@example.com","nobody@example.com","c@example.com"])'
+    by_email = sandbox.call("GET", "/api/profiles", params={"filter": emails}).json()["data"]
+    by_id = sandbox.call("GET", "/api/profiles", params={"filter": f'any(id,["{ids["b"]}","01NOBODY"])'}).json()["data"]
+    assert {p["id"] for p in by_email} == {ids["a"], ids["c"]}
+    assert [p["id"] for p in by_id] == [ids["b"]]
 
 
 def test_a_quote_in_a_filter_value_cannot_widen_the_selection(sandbox: Sandbox) -> None:
@@ -665,16 +678,40 @@ def test_limits_answer_429_with_retry_after_once_switched_on(sandbox: Sandbox) -
     assert sandbox.call("GET", "/api/metrics").status_code == 200
 
 
+def test_one_poisoned_event_fails_its_call_and_is_pointed_at(sandbox: Sandbox) -> None:
+    script = {"path": "/api/event-bulk-create-jobs", "body_contains": "poison", "status": 400, "points_at_text": True}
+    sandbox.call("POST", "/_sandbox/answers", [script | {"times": 5}])
+    good = sandbox.call("POST", "/api/event-bulk-create-jobs", bulk_body("1", "2"))
+    bad = sandbox.call("POST", "/api/event-bulk-create-jobs", bulk_body("3", "4", "poison-5"))
+    assert (good.status_code, bad.status_code) == (202, 400)
+    where = "/data/attributes/events-bulk-create/data/0/attributes/events/data/2/attributes/unique_id"
+    assert pointers(bad) == [where]
+    state = sandbox.state()
+    assert [e["unique_id"] for e in state["events"]] == ["1", "2"]
+    assert [script["times"] for script in state["scripts_waiting"]] == [4]
+
+
 # -- control --------------------------------------------------------------------------------------------------
 
 
 def test_reset_forgets_everything_received(sandbox: Sandbox) -> None:
     sandbox.call("POST", "/api/events", event_body())
     sandbox.call("POST", "/api/nonsense", {})
+    sandbox.call("POST", "/_sandbox/lists", {"id": "NEWS01", "name": "News", "members": ["a@example.com"]})
     sandbox.call("POST", "/_sandbox/answers", [{"path": "/api/events", "status": 500}])
     assert sandbox.call("POST", "/_sandbox/reset").status_code == 204
     state = sandbox.state()
-    for name in ("profiles", "events", "metrics", "requests", "refused", "unknown_routes", "scripts_waiting"):
+    for name in (
+        "profiles",
+        "events",
+        "lists",
+        "changes",
+        "metrics",
+        "requests",
+        "refused",
+        "unknown_routes",
+        "scripts_waiting",
+    ):
         assert state[name] == [], name
 
 
@@ -707,7 +744,7 @@ def test_without_open_control_the_sandbox_can_only_be_read() -> None:
 
     async def calls() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://klaviyo.test") as http:
-            levers = ("reset", "answers", "limits", "scopes", "profiles", "anonymous-tracking")
+            levers = ("reset", "answers", "limits", "scopes", "profiles", "lists", "anonymous-tracking")
             posts = [await http.post(f"/_sandbox/{name}", content=b"{}") for name in levers]
             return [*posts, await http.get("/_sandbox/state")]
 

@@ -6,12 +6,19 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 import uvicorn
 from klaviyo_api import KlaviyoAPI
-from openapi_client.exceptions import BadRequestException, ForbiddenException, UnauthorizedException
+from openapi_client.exceptions import (
+    ApiException,
+    BadRequestException,
+    ForbiddenException,
+    NotFoundException,
+    UnauthorizedException,
+)
 
 from relay.demo.sandbox import build_sandbox
 
@@ -204,6 +211,121 @@ def test_the_official_client_asks_for_a_deletion(klaviyo: KlaviyoAPI, http: http
     assert state(http)["profiles"] == []
 
 
+def seeded(http: httpx.Client, **profile: Any) -> str:
+    made: str = http.post("/_sandbox/profiles", json=profile).raise_for_status().json()["id"]
+    return made
+
+
+def test_the_official_client_pages_through_profiles(klaviyo: KlaviyoAPI, http: httpx.Client) -> None:
+    ids = {seeded(http, email=f"p{number}@example.com") for number in range(250)}
+    found: list[str] = []
+    cursor = None
+    sizes = []
+    while True:
+        page = klaviyo.Profiles.get_profiles(page_size=100, page_cursor=cursor)
+        found += [profile.id for profile in page.data]
+        sizes.append(len(page.data))
+        if page.links.next is None:
+            break
+        cursor = parse_qs(urlsplit(page.links.next).query)["page[cursor]"][0]
+    assert (sizes, set(found), len(found)) == ([100, 100, 50], ids, 250)
+
+
+def test_the_official_client_finds_many_people_with_their_consent(klaviyo: KlaviyoAPI, http: httpx.Client) -> None:
+    seeded(http, email="a@example.com", phone_number="+12025550123", consent="UNSUBSCRIBED", sms_consent="SUBSCRIBED")
+    seeded(http, email="b@example.com", consent="SUBSCRIBED", suppression="HARD_BOUNCE")
+    found = klaviyo.Profiles.get_profiles(
+        filter='any(email,["a@example.com","b@example.com"])',
+        additional_fields_profile=["subscriptions"],
+        page_size=100,
+        sort="email",
+    )
+    first, second = (profile.attributes.subscriptions for profile in found.data)
+    assert first.email.marketing.consent == "UNSUBSCRIBED"
+    assert [one.reason for one in first.email.marketing.suppression] == ["UNSUBSCRIBE"]
+    assert first.email.marketing.suppression[0].timestamp.tzinfo is not None
+    assert (first.sms.marketing.consent, first.sms.transactional.consent) == ("SUBSCRIBED", "NEVER_SUBSCRIBED")
+    assert (second.email.marketing.consent, second.email.marketing.can_receive_email_marketing) == ("SUBSCRIBED", False)
+    assert second.sms is None
+
+
+def test_the_official_client_makes_and_reads_lists(klaviyo: KlaviyoAPI) -> None:
+    query = {"data": {"type": "list", "attributes": {"name": "News", "opt_in_process": "double_opt_in"}}}
+    made = klaviyo.Lists.create_list(models.ListCreateQuery.from_dict(query)).data
+    assert made.attributes.opt_in_process == "double_opt_in"
+    assert [one.id for one in klaviyo.Lists.get_lists(filter="equals(name,['News'])").data] == [made.id]
+    assert klaviyo.Lists.get_list(made.id, additional_fields_list=["profile_count"]).data.attributes.profile_count == 0
+
+
+def test_the_official_client_adds_reads_and_removes_members(klaviyo: KlaviyoAPI, http: httpx.Client) -> None:
+    http.post("/_sandbox/lists", json={"id": "NEWS01", "name": "News"}).raise_for_status()
+    profile = seeded(http, email="a@example.com")
+    members = {"data": [{"type": "profile", "id": profile}]}
+    klaviyo.Lists.add_profiles_to_list("NEWS01", models.ListMembersAddQuery.from_dict(members))
+    shown = klaviyo.Profiles.get_profile(profile, include=["lists"])
+    assert [one.id for one in shown.data.relationships.lists.data] == ["NEWS01"]
+    assert [one["attributes"]["name"] for one in shown.included] == ["News"]
+    klaviyo.Lists.remove_profiles_from_list("NEWS01", models.ListMembersDeleteQuery.from_dict(members))
+    assert klaviyo.Profiles.get_profile(profile, include=["lists"]).data.relationships.lists.data == []
+    unknown = models.ListMembersAddQuery.from_dict({"data": [{"type": "profile", "id": "01NOBODY"}]})
+    with pytest.raises(NotFoundException) as missing:
+        klaviyo.Lists.add_profiles_to_list("NEWS01", unknown)
+    assert "/data/0/id" in str(missing.value.body)
+
+
+def consent_job(kind: str, consent: str, consented_at: str | None = None, **attributes: Any) -> dict[str, Any]:
+    marketing = {"consent": consent} | ({"consented_at": consented_at} if consented_at else {})
+    channels = {"email": {"marketing": marketing}, "sms": {"marketing": marketing}}
+    someone = {"email": "a@example.com", "phone_number": "+12025550123", "subscriptions": channels}
+    people = {"data": [{"type": "profile", "attributes": someone}]}
+    return {
+        "data": {
+            "type": f"profile-subscription-bulk-{kind}-job",
+            "attributes": {"profiles": people} | attributes,
+            "relationships": {"list": {"data": {"type": "list", "id": "NEWS01"}}},
+        }
+    }
+
+
+def test_the_official_client_subscribes_and_unsubscribes(klaviyo: KlaviyoAPI, http: httpx.Client) -> None:
+    http.post("/_sandbox/lists", json={"id": "NEWS01", "name": "News"}).raise_for_status()
+    body = consent_job(
+        "create", "SUBSCRIBED", "2026-01-02T03:04:05Z", custom_source="Footer form", historical_import=True
+    )
+    klaviyo.Profiles.bulk_subscribe_profiles(models.SubscriptionCreateJobCreateQuery.from_dict(body))
+    (profile,) = state(http)["profiles"]
+    assert (profile["consent"], profile["consents"]["sms"]["consent"], profile["lists"]) == (
+        "SUBSCRIBED",
+        "SUBSCRIBED",
+        ["NEWS01"],
+    )
+    shown = klaviyo.Profiles.get_profile(profile["id"], additional_fields_profile=["subscriptions"])
+    marketing = shown.data.attributes.subscriptions.email.marketing
+    assert (marketing.custom_method_detail, marketing.consent_timestamp) == (
+        "Footer form",
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )
+    leaving = models.SubscriptionDeleteJobCreateQuery.from_dict(consent_job("delete", "UNSUBSCRIBED"))
+    klaviyo.Profiles.bulk_unsubscribe_profiles(leaving)
+    (profile,) = state(http)["profiles"]
+    assert (profile["consent"], profile["consents"]["sms"]["consent"], profile["lists"]) == (
+        "SUBSCRIBED",
+        "UNSUBSCRIBED",
+        [],
+    )
+    shown = klaviyo.Profiles.get_profile(profile["id"], additional_fields_profile=["subscriptions"])
+    assert [one.list_id for one in shown.data.attributes.subscriptions.email.marketing.list_suppressions] == ["NEWS01"]
+
+
+def test_the_official_client_meets_the_conflict_of_two_profiles(klaviyo: KlaviyoAPI, http: httpx.Client) -> None:
+    seeded(http, email="a@example.com")
+    other = seeded(http, phone_number="+12025550123")
+    with pytest.raises(ApiException) as conflict:
+        klaviyo.Profiles.create_or_update_profile(upsert_of(email="a@example.com", phone_number="+12025550123"))
+    assert conflict.value.status == 409
+    assert json.loads(conflict.value.body or "")["errors"][0]["meta"] == {"duplicate_profile_id": other}
+
+
 def test_the_official_client_understands_the_refusals(server: str, http: httpx.Client) -> None:
     with pytest.raises(BadRequestException) as bad:
         client(server).Events.create_event(event_of(value_currency="euro"))
@@ -231,6 +353,39 @@ def test_a_reset_closes_the_connection_without_an_answer(http: httpx.Client, aft
     assert len(seen["events"]) == (1 if after_effect else 0)
     assert [(r["status"], r["error"]) for r in seen["requests"]] == [(0, "connection reset")]
     assert http.post("/api/events", content=body, headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(("cut", "arrived"), [(0, b""), (20, b'{"data":{"type":"pro')], ids=["head", "part"])
+def test_an_answer_can_be_cut_off_in_the_middle_of_its_body(http: httpx.Client, cut: int, arrived: bytes) -> None:
+    http.post("/_sandbox/answers", json=[{"path": "/api/profile-import", "reset_after_bytes": cut}])
+    headers = {
+        "authorization": "Klaviyo-API-Key pk_demo",
+        "revision": "2026-10-15",
+        "content-type": "application/json",
+    }
+    body = {"data": {"type": "profile", "attributes": {"email": "a@example.com"}}}
+    received: list[bytes] = []
+    with http.stream("POST", "/api/profile-import", json=body, headers=headers) as answer:
+        assert (answer.status_code, int(answer.headers["content-length"]) > cut) == (201, True)
+        with pytest.raises(httpx.RemoteProtocolError, match=f"received {cut} bytes"):
+            received.extend(answer.iter_raw())
+    assert b"".join(received) == arrived
+    seen = state(http)
+    assert [profile["email"] for profile in seen["profiles"]] == ["a@example.com"]
+    assert [(r["status"], r["notes"]) for r in seen["requests"]] == [(201, ["answer cut off"])]
+
+
+def test_an_empty_answer_is_cut_off_after_its_head(http: httpx.Client) -> None:
+    http.post("/_sandbox/answers", json=[{"path": "/api/events", "reset_after_bytes": 10}])
+    headers = {
+        "authorization": "Klaviyo-API-Key pk_demo",
+        "revision": "2026-10-15",
+        "content-type": "application/json",
+    }
+    body = json.dumps(event_of(time=None).to_dict())
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.post("/api/events", content=body, headers=headers)
+    assert len(state(http)["events"]) == 1
 
 
 def test_a_delay_holds_the_answer_back(http: httpx.Client) -> None:

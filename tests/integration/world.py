@@ -101,6 +101,11 @@ class Sandbox:
         made: dict[str, str] = response.json()
         return made["id"], made["_kx"]
 
+    async def control(self, what: str, **fields: Any) -> None:
+        """Put something into the account: ``profiles`` or ``lists`` (see ``relay.demo.sandbox.seeds``)."""
+        response = await self._http.post(f"/_sandbox/{what}", json=fields)
+        assert response.status_code < 300, response.text
+
     def without(self, *scopes: str) -> None:
         """Take these scopes from the key."""
         for key, held in self.account.private_keys.items():

@@ -22,6 +22,10 @@ NAMES = {
         "Checkout Started", "begin_checkout", "InitiateCheckout", "checkout_started", "Started Checkout",
     ],
     Kind.ORDER_COMPLETED: ["Order Completed", "purchase", "Purchase", "checkout_completed", "Placed Order"],
+    Kind.ORDER_REFUNDED: ["Order Refunded", "refund", "Refunded Order", "refunds/create"],
+    Kind.ORDER_CANCELLED: [
+        "Order Cancelled", "Order Canceled", "Cancelled Order", "Canceled Order", "orders/cancelled",
+    ],
     Kind.PRODUCTS_SEARCHED: ["Products Searched", "search", "view_search_results", "Search", "search_submitted"],
     Kind.COLLECTION_VIEWED: ["Product List Viewed", "view_item_list", "collection_viewed"],
     Kind.PAGE: ["PageView", "page_view", "page_viewed"],
@@ -82,7 +86,9 @@ def test_lengthened_ga4_names_keep_their_meaning(name: str, kind: Kind) -> None:
         "logout",
         "checkout_contact_info_submitted",
         "Checkout Step Viewed",
-        "Order Refunded",
+        "Refund Requested",
+        "refund_policy_viewed",
+        "Order Cancellation Asked",
         "",
     ],
 )
@@ -505,3 +511,38 @@ def test_a_collection_has_its_name_and_products(name: str, properties: dict[str,
     assert (commerce.collection, commerce.collection_id, commerce.properties) == ("Lamps", "7", {})
     assert [item.name for item in commerce.items] == ["Lamp"]
     assert (commerce.value, commerce.product) == (None, None)
+
+
+# --- refunds and cancellations ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("properties", "value"),
+    [
+        pytest.param({"order_id": "1", "refund_id": 7, "refund_amount": "12.50", "total": 99}, 12.5, id="part"),
+        pytest.param({"total": 99, "refunded_amount": 5}, 5.0, id="named-later"),
+        pytest.param({"order_id": "1", "total": 99, "currency": "EUR"}, 99.0, id="segment"),
+        pytest.param({"transaction_id": "1", "value": 20.5, "items": [{"item_id": "a", "price": 9}]}, 20.5, id="ga4"),
+        pytest.param({"products": [{"sku": "a", "price": 4, "quantity": 2}]}, 8.0, id="lines"),
+        pytest.param({"refund_amount": -12.5}, 12.5, id="said-as-a-loss"),
+        pytest.param({"amount": 3}, 3.0, id="bare-amount"),
+        pytest.param({"amount": 3, "total": 99}, 99.0, id="total-before-a-bare-amount"),
+        pytest.param({"refund_amount": 0}, 0.0, id="nothing"),
+        pytest.param({"order_id": "1"}, None, id="untold"),
+    ],
+)
+def test_a_refund_is_worth_what_was_given_back(properties: dict[str, Any], value: float | None) -> None:
+    assert canonicalise(track("Order Refunded", properties)).value == value
+
+
+def test_a_refund_tells_its_order_and_its_own_id() -> None:
+    sent = {"order_id": 1001, "refund_id": "gid://shopify/Refund/7", "tax": 2, "products": [{"sku": "a"}]}
+    commerce = canonicalise(track("Order Refunded", sent))
+    assert order_of(commerce) == Order(order_id="1001", refund_id="7", tax=2.0)
+    assert commerce.items == (Product(sku="a"),)
+
+
+def test_a_cancellation_is_worth_its_order() -> None:
+    commerce = canonicalise(track("Order Cancelled", {"order_id": "1001", "total": "99.00", "reason": "fraud"}))
+    assert (commerce.kind, commerce.value) == (Kind.ORDER_CANCELLED, 99.0)
+    assert commerce.properties == {"reason": "fraud"}

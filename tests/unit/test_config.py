@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Consent, Forward, Secret, Settings, unknown_keys
+from relay.config import Consent, Forward, PageEvents, Secret, Settings, unknown_keys
 from relay.errors import SettingsError
 
 LEAST = {"RELAY_SECRET_KEYS": "0123456789abcdef", "RELAY_WRITE_KEY": "public"}
@@ -35,6 +35,9 @@ def test_the_least_that_starts_has_the_defaults_of_the_contract() -> None:
     assert site.consent is Consent.AUTO
     assert site.cookie_domain is None
     assert site.allowed_origins == frozenset()
+    assert (site.email_primary, site.anonymous_id) == (True, False)
+    assert (site.create_profiles, site.update_profiles, site.list_id) == (True, True, None)
+    assert (site.page_events, site.page_details, site.metrics) == (PageEvents.OFF, True, None)
 
 
 GOOD = [
@@ -61,6 +64,18 @@ GOOD = [
     ("COOKIE_DOMAIN", ".Shop.com", "cookie_domain", "shop.com"),
     ("COOKIE_DOMAIN", "shop.co.uk", "cookie_domain", "shop.co.uk"),
     ("COUNTRY", "de", "country", "DE"),
+    ("LIST_ID", " Y6nRLr ", "list_id", "Y6nRLr"),
+    ("LIST_ID", "", "list_id", None),
+    ("PAGE_EVENTS", "active_on_site", "page_events", PageEvents.ACTIVE_ON_SITE),
+    ("PAGE_EVENTS", "Viewed_Page", "page_events", PageEvents.VIEWED_PAGE),
+    ("METRICS", " Quiz Done,, Size Guide Opened ", "metrics", {"Quiz Done", "Size Guide Opened"}),
+    ("METRICS", "none", "metrics", frozenset()),
+    ("METRICS", " ", "metrics", None),
+    *[(name.upper(), text, name, True) for name in ("email_primary", "anonymous_id", "create_profiles",
+     "update_profiles", "page_details") for text in ("on", "TRUE", " yes ", "1")],
+    *[(name.upper(), text, name, False) for name in ("email_primary", "anonymous_id", "create_profiles",
+     "update_profiles", "page_details") for text in ("off", "false", "No", "0")],
+    ("CREATE_PROFILES", "", "create_profiles", True),
     ("DATABASE_URL", "sqlite:////var/lib/relay/relay.db", "database_url", "sqlite:////var/lib/relay/relay.db"),
     ("DATABASE_URL", "postgresql://db/relay", "database_url", "postgresql://db/relay"),
     ("DATABASE_URL", "postgres://db/relay", "database_url", "postgres://db/relay"),
@@ -98,6 +113,9 @@ BAD = [
     ("COOKIE_DOMAIN", "localhost"), ("COOKIE_DOMAIN", "shop.com; Secure"), ("COOKIE_DOMAIN", "https://shop.com"),
     ("COOKIE_DOMAIN", "shop..com"),
     ("COUNTRY", "Germany"), ("COUNTRY", "1"),
+    ("EMAIL_PRIMARY", "maybe"), ("ANONYMOUS_ID", "2"), ("CREATE_PROFILES", "none"), ("UPDATE_PROFILES", "on,off"),
+    ("PAGE_DETAILS", "null"), ("PAGE_EVENTS", "on"), ("PAGE_EVENTS", "Active on Site"), ("METRICS", ","),
+    ("LIST_ID", "a list"), ("LIST_ID", "../events"), ("LIST_ID", "Y6nRLr,XUepkK"),
     ("DATABASE_URL", "sqlite:///"), ("DATABASE_URL", "relay.db"), ("DATABASE_URL", "mysql://localhost/relay"),
     ("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("PORT", "80.5"), ("PORT", "-1"),
     ("TRUSTED_PROXIES", "10.0.0.0/99"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "proxy.local"),
@@ -167,6 +185,11 @@ forward = "all"
 [sites.rugs]
 write_key = "rugs"
 metric_suffix = ""
+create_profiles = false
+email_primary = "off"
+list_id = "Y6nRLr"
+page_events = "viewed_page"
+metrics = ["Quiz Done", "Size Guide Opened"]
 """
 
 
@@ -183,15 +206,30 @@ def test_a_file_describes_several_sites(tmp_path: Path) -> None:
     assert (lamps.hold_seconds, lamps.forward, lamps.metric_suffix) == (60, Forward.ALL, " - Backup Flow")
     assert (rugs.site_id, rugs.write_key, rugs.server_key) == ("rugs", "rugs", None)
     assert (rugs.hold_seconds, rugs.forward, rugs.metric_suffix) == (180, Forward.BACKUP, "")
+    assert (lamps.create_profiles, lamps.email_primary, lamps.list_id) == (True, True, None)
+    assert (rugs.create_profiles, rugs.email_primary, rugs.list_id) == (False, False, "Y6nRLr")
+    assert (lamps.page_events, rugs.page_events) == (PageEvents.OFF, PageEvents.VIEWED_PAGE)
+    assert (lamps.metrics, rugs.metrics) == (None, frozenset({"Quiz Done", "Size Guide Opened"}))
+
+
+def test_an_empty_list_of_metrics_allows_none_of_the_shops_own(tmp_path: Path) -> None:
+    assert read_file(tmp_path, f"{ONE}metrics = []").sites[0].metrics == frozenset()
 
 
 def test_the_environment_gives_defaults_to_every_site_but_no_keys(tmp_path: Path) -> None:
     lamps, rugs = read_file(
-        tmp_path, TWO_SITES, HOLD_SECONDS="30", CONSENT="required", SERVER_KEY="shared", KLAVIYO_API_KEY="shared"
+        tmp_path,
+        TWO_SITES,
+        HOLD_SECONDS="30",
+        CONSENT="required",
+        SERVER_KEY="shared",
+        KLAVIYO_API_KEY="shared",
+        LIST_ID="shared",
     ).sites
     assert (lamps.hold_seconds, rugs.hold_seconds) == (60, 30)
     assert {lamps.consent, rugs.consent} == {Consent.REQUIRED}
     assert (rugs.server_key, rugs.klaviyo_api_key, lamps.klaviyo_api_key) == (None, None, None)
+    assert (lamps.list_id, rugs.list_id) == (None, "Y6nRLr")  # a list is one account's
 
 
 ONE = '[sites.a]\nwrite_key = "a"\n'
@@ -201,6 +239,8 @@ BAD_FILES = [
     ("bad value", f'{ONE}forward = "some"', "sites.a.forward"),
     ("bad number", f"{ONE}hold_seconds = -1", "sites.a.hold_seconds"),
     ("truth value", f"{ONE}hold_seconds = true", "sites.a.hold_seconds"),
+    ("no truth value", f'{ONE}create_profiles = "perhaps"', "sites.a.create_profiles"),
+    ("a name with a comma", f'{ONE}metrics = ["Quiz, Done"]', "sites.a.metrics"),
     ("list of numbers", f"{ONE}allowed_origins = [1]", "sites.a.allowed_origins"),
     ("table for a value", f"{ONE}forward = {{a = 1}}", "sites.a.forward"),
     ("missing key", "[sites.a]\nconsent = 'auto'", "sites.a.write_key"),

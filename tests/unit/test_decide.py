@@ -8,7 +8,7 @@ from relay.config import Forward, Site
 from relay.delivery.states import State
 from relay.identity.resolve import Resolution
 from relay.model import KlaviyoState, Reason
-from relay.pipeline.decide import Decision, cause, decide, klaviyo_state, send
+from relay.pipeline.decide import Decision, asked, cause, decide, klaviyo_state, send
 
 NOW, DAY = 1_000_000.0, 86400.0
 ANN = Resolution(person_id="ann", evidence="form", confidence=0.98)
@@ -29,9 +29,23 @@ def site(forward: str = "backup", **fields: Any) -> Site:
 
 
 def decided(
-    klaviyo: KlaviyoState, who: Resolution, where: Site, *, may_forward: bool = True, ago: float = 0.0
+    klaviyo: KlaviyoState,
+    who: Resolution,
+    where: Site,
+    *,
+    may_forward: bool = True,
+    ago: float = 0.0,
+    may_be_anonymous: bool = True,
 ) -> Decision:
-    return decide(klaviyo, who, where, may_forward=may_forward, occurred_at=NOW - ago, now=NOW)
+    return decide(
+        klaviyo,
+        who,
+        where,
+        may_forward=may_forward,
+        occurred_at=NOW - ago,
+        now=NOW,
+        may_be_anonymous=may_be_anonymous,
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,6 +115,60 @@ def test_without_a_hold_an_event_is_ready_at_once() -> None:
 def test_what_is_found_late_is_held_from_then_on() -> None:
     found = send(Reason.KLAVIYO_ABSENT, site(), occurred_at=NOW - 3600, now=NOW)
     assert (found.state, found.reason, found.due_at) == (State.HELD, Reason.KLAVIYO_ABSENT, NOW + 180.0)
+
+
+@pytest.mark.parametrize(
+    ("klaviyo", "who", "forward", "may_be_anonymous", "state", "reason"),
+    [
+        pytest.param(STRANGER, NOBODY, "backup", True, "held", "anonymous", id="nobody"),
+        pytest.param(UNTOLD, NOBODY, "all", True, "ready", "anonymous", id="all"),
+        pytest.param(STRANGER, SHARED, "backup", True, "held", "anonymous", id="no guess on a shared device"),
+        pytest.param(STRANGER, NOBODY, "backup", False, "waiting", "no_identity", id="no visitor, or an order"),
+        pytest.param(STRANGER, PENDING, "backup", True, "waiting", "identity_pending", id="a person without address"),
+        pytest.param(STRANGER, ANN, "backup", True, "held", "klaviyo_unidentified", id="somebody"),
+        pytest.param(KNOWN, NOBODY, "backup", True, "suppressed", "native", id="native"),
+    ],
+)
+def test_where_strangers_have_an_anonymous_id_their_events_do_not_wait(
+    klaviyo: KlaviyoState, who: Resolution, forward: str, may_be_anonymous: bool, state: str, reason: str
+) -> None:
+    found = decided(klaviyo, who, site(forward, anonymous_id=True), may_be_anonymous=may_be_anonymous)
+    assert (found.state, found.reason) == (State(state), Reason(reason))
+    assert found.cause is cause(klaviyo, site(forward))
+    assert found.due_at == (NOW + 180.0 if state == "held" else NOW)
+
+
+def test_an_anonymous_event_is_only_recorded_where_others_are() -> None:
+    assert decided(STRANGER, NOBODY, site("shadow", anonymous_id=True)).backfill is True
+    assert decided(STRANGER, NOBODY, site(anonymous_id=True), ago=DAY + 1).backfill is True
+
+
+@pytest.mark.parametrize(
+    ("who", "forward", "may_forward", "is_proven", "state", "reason"),
+    [
+        pytest.param(ANN, "backup", True, True, "ready", "asked", id="at once"),
+        pytest.param(ANN, "all", True, True, "ready", "asked", id="all"),
+        pytest.param(PENDING, "backup", True, True, "waiting", "identity_pending", id="without an address yet"),
+        pytest.param(ANN, "backup", True, False, "suppressed", "unproven", id="not theirs"),
+        pytest.param(NOBODY, "backup", True, True, "suppressed", "unproven", id="nobody's"),
+        pytest.param(SHARED, "backup", True, True, "suppressed", "unproven", id="no guess on a shared device"),
+        pytest.param(ANN, "shadow", True, True, "suppressed", "shadow", id="shadow"),
+        pytest.param(PENDING, "shadow", True, True, "suppressed", "shadow", id="shadow never waits"),
+        pytest.param(ANN, "backup", False, True, "suppressed", "gpc", id="privacy control"),
+        pytest.param(NOBODY, "shadow", False, False, "suppressed", "gpc", id="privacy control first"),
+    ],
+)
+def test_the_fate_of_what_a_call_asks_for(
+    who: Resolution, forward: str, may_forward: bool, is_proven: bool, state: str, reason: str
+) -> None:
+    found = asked(who, site(forward), may_forward=may_forward, is_proven=is_proven, now=NOW)
+    assert (found.state, found.reason, found.cause) == (State(state), Reason(reason), Reason.ASKED)
+    assert (found.due_at, found.backfill) == (NOW, False)
+
+
+def test_what_was_asked_for_is_not_held_when_it_is_found_late_either() -> None:
+    found = send(Reason.ASKED, site(), occurred_at=NOW - 3600, now=NOW)
+    assert (found.state, found.reason, found.due_at) == (State.READY, Reason.ASKED, NOW)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -300,6 +301,23 @@ def test_the_address_of_a_group_is_not_its_members() -> None:
     claimed = read(type="group", user_id="7", traits=traits, commerce=company)
     assert found(claimed) == {"customer_id": "7"}
     assert claimed.refused == ()
+
+
+@pytest.mark.parametrize("trust", [Trust.BROWSER, Trust.SERVER])
+def test_the_member_of_a_group_is_named_by_the_context(trust: Trust) -> None:
+    context = {"traits": {"email": "Ann@Mail.com", "phone": "030901820", "country": "DE"}}
+    claimed = read(trust, type="group", traits={"email": "office@acme.com"}, context=context, country="US")
+    assert found(claimed) == {"email": "ann@mail.com", "phone": "+4930901820"}
+
+
+def test_a_number_among_an_events_properties_is_read_with_the_persons_country() -> None:
+    order = Commerce(kind=Kind.ORDER_COMPLETED, name="", phone="030901820")
+    context = {"traits": {"address": {"country": "de"}}}
+    assert found(read(type="track", commerce=order, context=context, country="US")) == {"phone": "+4930901820"}
+    shipped = msgspec.structs.replace(order, order=Order(shipping_address=Address(country_code="DE")))
+    assert found(read(type="track", commerce=shipped, context={"traits": {"country": "US"}})) == {
+        "phone": "+4930901820"
+    }
 
 
 def test_an_address_in_an_order_is_its_customers() -> None:

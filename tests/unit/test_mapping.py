@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from relay.klaviyo.mapping import actions, event_body, metric_name, unique_id
-from relay.klaviyo.properties import page_link
+from relay.config import PageEvents
+from relay.klaviyo.links import page_link
+from relay.klaviyo.mapping import STANDARD_METRICS, actions, event_body, metric_name, unique_id
 from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient
 from relay.pipeline.canonical import canonicalise
 
@@ -81,6 +82,8 @@ METRICS = {
     Kind.CART_VIEWED: [("viewed_cart", "Viewed Cart")],
     Kind.CHECKOUT_STARTED: [("started_checkout", "Started Checkout")],
     Kind.ORDER_COMPLETED: [("placed_order", "Placed Order")],
+    Kind.ORDER_REFUNDED: [("refunded_order", "Refunded Order")],
+    Kind.ORDER_CANCELLED: [("cancelled_order", "Cancelled Order")],
     Kind.PRODUCTS_SEARCHED: [("searched_site", "Searched Site")],
     Kind.COLLECTION_VIEWED: [("viewed_collection", "Viewed Collection")],
     Kind.PAGE: [],
@@ -105,6 +108,25 @@ def test_an_order_becomes_one_event_and_one_more_for_each_line() -> None:
         Action("ordered_product", "Ordered Product", 0, "v7"),
         Action("ordered_product", "Ordered Product", 1, "p2"),
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        (PageEvents.OFF, []),
+        (PageEvents.ACTIVE_ON_SITE, [("active_on_site", "Active on Site")]),
+        (PageEvents.VIEWED_PAGE, [("viewed_page", "Viewed Page")]),
+    ],
+)
+def test_a_page_becomes_what_the_site_wants(setting: PageEvents, found: list[tuple[str, str]]) -> None:
+    page = Commerce(kind=Kind.PAGE, name="Home")
+    assert [(action.key, action.metric) for action in actions(page, setting)] == found
+    assert actions(Commerce(kind=Kind.IDENTIFY, name=""), setting) == ()
+
+
+def test_the_standard_metrics_are_all_that_the_relay_names_itself() -> None:
+    own = {metric for several in METRICS.values() for _, metric in several} - {"any"}
+    assert own | {"Ordered Product", "Active on Site", "Viewed Page"} == STANDARD_METRICS
 
 
 def test_a_group_or_alias_call_becomes_no_metric() -> None:
@@ -182,6 +204,23 @@ def ids(commerce: Commerce, message_id: str = "m1") -> list[str]:
 def test_unique_ids(commerce: Commerce, expected: list[str]) -> None:
     assert ids(commerce) == expected
     assert len(set(ids(commerce))) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "expected"),
+    [
+        (Kind.ORDER_REFUNDED, Order(order_id="1001", refund_id="7"), "backflow:refunded_order:1001:7"),
+        (Kind.ORDER_REFUNDED, Order(refund_id="7"), "backflow:refunded_order:7"),
+        (Kind.ORDER_REFUNDED, Order(order_id="1001"), "backflow:refunded_order:m1"),
+        (Kind.ORDER_REFUNDED, None, "backflow:refunded_order:m1"),
+        (Kind.ORDER_CANCELLED, Order(order_id="1001"), "backflow:cancelled_order:1001"),
+        (Kind.ORDER_CANCELLED, None, "backflow:cancelled_order:m1"),
+    ],
+)
+def test_an_order_is_cancelled_once_and_may_be_refunded_in_parts(
+    kind: Kind, about: Order | None, expected: str
+) -> None:
+    assert ids(Commerce(kind=kind, name="", items=(LAMP,), order=about)) == [expected]
 
 
 def test_two_reports_of_one_order_have_the_same_ids_and_two_orders_have_not() -> None:
@@ -345,6 +384,35 @@ def test_an_ordered_product_carries_its_own_line_and_not_the_order() -> None:
     }  # fmt: skip
 
 
+def test_a_line_names_its_own_currency() -> None:
+    dollars = Product(sku="X", price=5.0, extra={"currency": "USD"})
+    placed = Commerce(kind=Kind.ORDER_COMPLETED, name="", items=(dollars,), currency="EUR", value=4.0)
+    line = actions(placed)[1]
+    assert properties(placed, line)["Currency"] == "USD"
+    assert (body(placed, line)["value"], body(placed, line)["value_currency"]) == (5.0, "USD")
+    assert body(placed)["value_currency"] == "EUR"
+
+
+@pytest.mark.parametrize("kind", [Kind.ORDER_REFUNDED, Kind.ORDER_CANCELLED])
+def test_refunded_and_cancelled_orders_tell_the_order_but_no_revenue(kind: Kind) -> None:
+    order = Order(order_id="1001", refund_id="7", tax=2.5)
+    changed = Commerce(kind=kind, name="", items=(LAMP, BULB), value=12.5, currency="EUR", order=order)
+    assert properties(changed) == CART_PROPERTIES | {"OrderID": "1001", "RefundID": "7", "Tax": 2.5, "ItemCount": 3.5}
+    assert (body(changed)["value"], body(changed)["value_currency"]) == (12.5, "EUR")
+
+
+def test_a_page_tells_where_it_was() -> None:
+    page = Commerce(
+        kind=Kind.PAGE, name="Home", properties={"title": "Welcome", "path": "/", "referrer_host": "a.example"}
+    )
+    (action,) = actions(page, PageEvents.VIEWED_PAGE)
+    assert properties(page, action, page_url="https://shop.example/?utm_source=x&p=1") == {
+        "PageName": "Home", "PageTitle": "Welcome", "Path": "/", "ReferrerHost": "a.example",
+        "URL": "https://shop.example/?p=1",
+    }  # fmt: skip
+    assert properties(Commerce(kind=Kind.PAGE, name=""), action) == {}
+
+
 def test_searched_site_and_viewed_collection() -> None:
     searched = Commerce(kind=Kind.PRODUCTS_SEARCHED, name="", query="lamp", items=(LAMP, BULB), currency="EUR")
     assert properties(searched) == CART_PROPERTIES | {"SearchQuery": "lamp"}
@@ -366,10 +434,30 @@ def test_the_body_of_an_own_event() -> None:
                 "type": "profile",
                 "attributes": {
                     "email": "ada@shop.example",
-                    "properties": {"BackflowEvidence": PROOF.evidence, "BackflowRecovered": True},
+                    "properties": {"BackflowRecoveredBy": PROOF.evidence, "BackflowRecovered": True},
                 },
             }
         },
+    }
+
+
+def test_an_event_and_its_profile_share_no_name_of_ours() -> None:
+    huge = {f"own_{n}": n for n in range(500)}
+    sent = body(other("Own", **huge), recipient=Recipient(email="a@b.example", traits=huge))
+    ours = [
+        {name for name in held if name.startswith("Backflow")}
+        for held in (sent["properties"], sent["profile"]["data"]["attributes"]["properties"])
+    ]
+    assert ours[0] == BACKFLOW.keys() | {"BackflowTrimmed"}
+    assert ours[1] == {"BackflowRecovered", "BackflowRecoveredBy", "BackflowProfileTrimmed"}
+    assert ours[0].isdisjoint(ours[1])
+
+
+def test_without_traits_the_profile_only_says_who_it_is() -> None:
+    known = Recipient(email="a@b.example", phone_number="+4420", traits={"firstName": "Ada", "plan": "gold"})
+    assert body(ADDED, recipient=known, traits=False)["profile"]["data"] == {
+        "type": "profile",
+        "attributes": {"email": "a@b.example", "phone_number": "+4420"},
     }
 
 
@@ -429,6 +517,19 @@ def test_own_properties_go_along_but_never_replace_a_mapped_one() -> None:
 def test_reserved_names_are_dropped() -> None:
     sent = {"$value": 5, "$event_id": "x", "$extra": {"html": "<b>"}, "": 1, "nested": {"$ok": 1}}
     assert properties(other("Own", **sent)) == {"$extra": {"html": "<b>"}, "nested": {"$ok": 1}}
+
+
+def test_names_of_the_persons_own_properties_are_avoided() -> None:
+    sent = {
+        "email": "friend@b.example", "phone_number": "+44", "phone": "1", "external_id": "7", "_kx": "x",
+        "title": "Quiz", "location": {"shelf": 3}, "first_name": "Bo", "locale": "en", "user_id": 7, "Title": "kept",
+    }  # fmt: skip
+    assert properties(other("Own", **sent)) == {
+        "event_title": "Quiz", "event_location": {"shelf": 3}, "event_first_name": "Bo", "event_locale": "en",
+        "user_id": 7, "Title": "kept",
+    }  # fmt: skip
+    viewed = Commerce(kind=Kind.PRODUCT_VIEWED, name="", product=LAMP, currency="EUR", properties={"title": "Lamp!"})
+    assert properties(viewed) == LAMP_PROPERTIES | {"event_title": "Lamp!"}
 
 
 def test_nobody_speaks_in_the_name_of_backflow() -> None:

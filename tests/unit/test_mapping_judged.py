@@ -19,7 +19,7 @@ from openapi_client.models.profile_upsert_query import ProfileUpsertQuery
 
 from relay.klaviyo import limits
 from relay.klaviyo.mapping import REVISION, actions, event_body, profile_body, unique_id
-from relay.model import Commerce, Kind, Message, Proof, Reason, Recipient
+from relay.model import Commerce, Kind, Message, Product, ProfilePatch, Proof, Reason, Recipient
 from relay.pipeline.canonical import canonicalise
 
 PROOF = Proof(reason=Reason.KLAVIYO_ABSENT, evidence="checkout e-mail, then cookie", confidence=0.9)
@@ -37,6 +37,9 @@ RECIPIENTS = {
     "klaviyo-id": Recipient(klaviyo_id="01GDDKASAP8TKDDA2GRZDSVP4H", traits=ADA.traits),
     "email-and-phone": ADA,
     "exchange-id": Recipient(kx="abc.XyZ123"),
+    "customer-id": Recipient(external_id="customer-7", traits=ADA.traits),
+    "email-and-customer-id": Recipient(email="ada@shop.example", external_id="customer-7"),
+    "anonymous-id": Recipient(anonymous_id="0b1c"),
 }
 PRODUCT = {
     "product_id": "p1", "variant_id": "v7", "sku": "S", "name": "Lamp", "brand": "Lumen", "category": "Lighting",
@@ -52,6 +55,8 @@ CALLS: dict[str, dict[str, Any]] = {
         "order_id": 7, "total": 30, "currency": "EUR", "shipping": 5, "tax": 1, "discount": 2, "coupon": "HI",
         "products": [PRODUCT, PRODUCT], "shipping_address": {"city": "London", "country": "GB", "region": "LDN"},
     },
+    "Order Refunded": {"order_id": 7, "refund_id": 8, "refund_amount": 12.5, "currency": "EUR", "products": [PRODUCT]},
+    "Order Cancelled": {"order_id": 7, "total": 30, "currency": "EUR", "reason": "fraud"},
     "Products Searched": {"query": "lamp"},
     "Product List Viewed": {"category": "Lamps", "products": [PRODUCT]},
     "Own Event": {"deep": {"er": [1, {"est": True}]}, "zero": 0, "value": 5, "currency": "EUR"},
@@ -116,9 +121,21 @@ def test_the_official_client_takes_every_event_whole(name: str, recipient: Recip
         judged(EventCreateQueryV2, body)
 
 
-@pytest.mark.parametrize("recipient", RECIPIENTS.values(), ids=RECIPIENTS)
+@pytest.mark.parametrize("recipient", [r for r in RECIPIENTS.values() if r.anonymous_id is None])
 def test_the_official_client_takes_every_profile_whole(recipient: Recipient) -> None:
     judged(ProfileUpsertQuery, profile_body(recipient, PROOF, last_seen=1795000000.5))
+
+
+def test_the_official_client_takes_every_patch_whole() -> None:
+    patch = ProfilePatch(append={"skus": ["a", "b"], "seen": 1}, unappend={"skus": "c"}, unset=("plan", "firstName"))
+    body = profile_body(Recipient(email="ada@shop.example"), PROOF, patch=patch)
+    assert body["data"]["attributes"]["first_name"] is None
+    judged(ProfileUpsertQuery, body)
+
+
+def test_the_official_client_takes_an_event_without_traits() -> None:
+    for body in bodies(call("Own Event", {}), ADA, traits=False):
+        judged(EventCreateQueryV2, body)
 
 
 def test_the_judge_notices_a_member_that_the_client_does_not_know() -> None:
@@ -184,6 +201,63 @@ def test_the_eleventh_level_is_left_out() -> None:
     cut = sent(deep=nested(10), beside=1)
     assert "deep" not in cut
     assert (cut["beside"], cut["BackflowTrimmed"]) == (1, True)
+
+
+def test_an_event_that_is_too_large_loses_the_largest_of_the_callers_properties_first() -> None:
+    found = sent(small="kept", **{f"own_{n}": "x" * (90_000 + n) for n in range(60)})
+    assert limits.weight(found) <= limits.MAX_EVENT_BYTES
+    assert found["BackflowTrimmed"] is True
+    assert (found["small"], found["BackflowReason"]) == ("kept", "klaviyo_absent")
+    kept = sorted(int(name[4:]) for name in found if name.startswith("own_"))
+    assert kept == list(range(len(kept)))
+    assert 50 <= len(kept) < 60
+
+
+def test_a_mapped_property_goes_only_when_nothing_else_is_left() -> None:
+    lines = tuple(Product(sku=str(n), name="x" * 2000) for n in range(3000))
+    cart = Commerce(kind=Kind.CART_VIEWED, name="", items=lines, currency="EUR", properties={"own": "x" * 50})
+    (body,) = bodies(cart, ADA)
+    assert limits.weight(body) <= limits.MAX_EVENT_BYTES
+    held = body["data"]["attributes"]["properties"]
+    assert held.keys().isdisjoint({"Items", "own"})
+    assert (held["Currency"], held["ItemCount"], held["BackflowTrimmed"]) == ("EUR", 3000, True)
+
+
+def test_a_profile_that_is_too_large_loses_its_largest_custom_properties_first() -> None:
+    traits = {"firstName": "Ada", "plan": "gold"} | {f"own_{n}": "x" * (1000 + n) for n in range(300)}
+    for resource in (
+        profile_body(Recipient(email="a@b.example", traits=traits), PROOF)["data"],
+        bodies(call("Own Event", {}), Recipient(email="a@b.example", traits=traits))[0]["data"]["attributes"][
+            "profile"
+        ]["data"],
+    ):
+        assert 90_000 < limits.weight(resource) <= limits.MAX_PROFILE_BYTES
+        attributes = resource["attributes"]
+        assert (attributes["email"], attributes["first_name"]) == ("a@b.example", "Ada")
+        held = attributes["properties"]
+        assert (held["plan"], held["BackflowProfileTrimmed"]) == ("gold", True)
+        kept = sorted(int(name[4:]) for name in held if name.startswith("own_"))
+        assert kept == list(range(len(kept)))
+
+
+def test_a_profile_with_endless_attributes_loses_those_last() -> None:
+    traits = {"firstName": "x" * 90_000, "lastName": "y" * 50_000, "plan": "gold", "city": "Rome"}
+    resource = profile_body(Recipient(email="a@b.example", traits=traits), PROOF)["data"]
+    assert limits.weight(resource) <= limits.MAX_PROFILE_BYTES
+    assert resource["attributes"].keys() == {"email", "last_name", "location", "properties"}
+    assert "plan" not in resource["attributes"]["properties"]
+
+
+def test_a_profile_of_just_the_limit_is_whole() -> None:
+    def resource(room: int) -> dict[str, Any]:
+        traits = {"a": "x" * (room // 2), "b": "x" * (room - room // 2)}
+        found: dict[str, Any] = profile_body(Recipient(email="a@b.example", traits=traits), PROOF)["data"]
+        return found
+
+    room = limits.MAX_PROFILE_BYTES - limits.weight(resource(2)) + 2
+    assert limits.weight(resource(room)) == limits.MAX_PROFILE_BYTES
+    assert "BackflowProfileTrimmed" not in resource(room)["attributes"]["properties"]
+    assert "BackflowProfileTrimmed" in resource(room + 1)["attributes"]["properties"]
 
 
 def test_numbers_and_texts_that_json_or_a_database_cannot_hold() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from relay.klaviyo.mapping import profile_body
-from relay.klaviyo.profiles import resource
-from relay.model import Proof, Reason, Recipient
+from relay.klaviyo.profiles import external_id, narrow, resource
+from relay.model import ProfilePatch, Proof, Reason, Recipient
 
 PROOF = Proof(reason=Reason.KLAVIYO_ABSENT, evidence="checkout e-mail", confidence=1.0)
-OWN = {"BackflowEvidence": "checkout e-mail", "BackflowRecovered": True}
+OWN = {"BackflowRecoveredBy": "checkout e-mail", "BackflowRecovered": True}
 
 
 def told(**traits: Any) -> dict[str, Any]:
@@ -24,7 +24,16 @@ def told(**traits: Any) -> dict[str, Any]:
 
 IDENTITIES: dict[str, tuple[Recipient, str | None, dict[str, str]]] = {
     "klaviyo-id-alone": (
-        Recipient(klaviyo_id="01K", email="a@b.example", phone_number="+4420", kx="x.y"), "01K", {},
+        Recipient(klaviyo_id="01K", email="a@b.example", phone_number="+4420", kx="x.y", external_id="7"), "01K", {},
+    ),
+    "customer-id-beside-an-address": (
+        Recipient(email="a@b.example", external_id="7", kx="x.y", anonymous_id="z"), None,
+        {"email": "a@b.example", "external_id": "7"},
+    ),
+    "customer-id-alone": (Recipient(external_id="7", kx="x.y"), None, {"external_id": "7"}),
+    "customer-id-of-just-the-limit": (Recipient(external_id="x" * 64), None, {"external_id": "x" * 64}),
+    "customer-id-too-long": (
+        Recipient(email="a@b.example", external_id="x" * 65), None, {"email": "a@b.example"},
     ),
     "email-and-phone": (
         Recipient(email="a@b.example", phone_number="+4420", kx="x.y"), None,
@@ -45,8 +54,45 @@ def test_the_strongest_identifier_decides(
 
 
 def test_nobody_is_no_recipient() -> None:
+    for nobody in (Recipient(traits={"email": "a@b.example"}), Recipient(external_id="x" * 65)):
+        with pytest.raises(ValueError, match="identifier"):
+            resource(nobody, PROOF)
+
+
+def test_an_anonymous_id_names_whom_nobody_knows_and_never_goes_beside_an_identifier() -> None:
+    nobody = Recipient(anonymous_id="jar-1", traits={"firstName": "Ada"})
+    assert resource(nobody, PROOF) == {"type": "profile", "attributes": {"anonymous_id": "jar-1"}}
+    for known in (Recipient(email="a@b.example", anonymous_id="jar-1"), Recipient(kx="x.y", anonymous_id="jar-1")):
+        assert "anonymous_id" not in resource(known, PROOF)["attributes"]
+
+
+def test_a_profile_update_knows_no_anonymous_id() -> None:
     with pytest.raises(ValueError, match="identifier"):
-        resource(Recipient(traits={"email": "a@b.example"}), PROOF)
+        profile_body(Recipient(anonymous_id="jar-1"), PROOF)
+
+
+@pytest.mark.parametrize(
+    ("customer_id", "sent"), [("7", "7"), ("x" * 64, "x" * 64), ("x" * 65, None), ("", None), (None, None)]
+)
+def test_a_customer_id_is_sent_as_far_as_klaviyo_takes_it(customer_id: str | None, sent: str | None) -> None:
+    assert external_id(customer_id) == sent
+
+
+@pytest.mark.parametrize(
+    ("recipient", "alone"),
+    [
+        (Recipient(klaviyo_id="01K", email="a@b.example"), Recipient(klaviyo_id="01K")),
+        (Recipient(email="a@b.example", phone_number="+44", external_id="7"), Recipient(email="a@b.example")),
+        (Recipient(phone_number="+44", external_id="7", kx="x.y"), Recipient(phone_number="+44")),
+        (Recipient(external_id="7", kx="x.y"), Recipient(external_id="7")),
+        (Recipient(kx="x.y"), Recipient(kx="x.y")),
+        (Recipient(anonymous_id="jar-1"), Recipient(anonymous_id="jar-1")),
+    ],
+)
+def test_the_same_person_by_the_strongest_identifier_alone(recipient: Recipient, alone: Recipient) -> None:
+    assert narrow(recipient) == alone
+    again = Recipient(email="a@b.example", phone_number="+44", traits={"plan": "gold"})
+    assert narrow(again).traits == {"plan": "gold"}
 
 
 def test_identifiers_among_the_traits_are_never_sent() -> None:
@@ -129,3 +175,55 @@ TRAITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize(("traits", "expected"), TRAITS.values(), ids=TRAITS)
 def test_traits(traits: dict[str, Any], expected: dict[str, Any]) -> None:
     assert told(**traits) == expected
+
+
+# --- clearing, adding to lists, taking away ---------------------------------------------------------------------------
+
+PATCHES: dict[str, tuple[ProfilePatch, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "nothing": (ProfilePatch(), {}, {}, {}),
+    "custom-property": (ProfilePatch(unset=("plan", "plan")), {}, {}, {"unset": ["plan"]}),
+    "attribute": (ProfilePatch(unset=("firstName", "company")), {}, {"first_name": None, "organization": None}, {}),
+    "attribute-in-klaviyos-words": (ProfilePatch(unset=("$first_name",)), {}, {"first_name": None}, {}),
+    "place": (ProfilePatch(unset=("city", "postalCode")), {}, {"location": {"city": None, "zip": None}}, {}),
+    "whole-name": (ProfilePatch(unset=("name",)), {}, {"first_name": None, "last_name": None}, {}),
+    "whole-address": (
+        ProfilePatch(unset=("address",)), {"timezone": "Europe/Rome"},
+        {"location": {"timezone": "Europe/Rome", "address1": None, "address2": None, "city": None, "region": None,
+                      "country": None, "zip": None}}, {},
+    ),
+    "empty-is-gone": (ProfilePatch(unset=("plan",)), {"plan": ""}, {}, {"unset": ["plan"]}),
+    "set-again-meanwhile": (ProfilePatch(unset=("plan", "firstName")), {"plan": "gold", "firstName": "Ada"},
+                            {"first_name": "Ada", "properties": {"plan": "gold"}}, {}),
+    "attribute-known-by-another-word": (ProfilePatch(unset=("first_name",)), {"firstName": "Ada"},
+                                        {"first_name": "Ada"}, {}),
+    "append": (ProfilePatch(append={"skus": ["a", "b"], "sizes": 42, "vip": True}), {}, {},
+               {"append": {"skus": ["a", "b"], "sizes": 42, "vip": True}}),
+    "unappend": (ProfilePatch(unappend={"skus": "a"}), {}, {}, {"unappend": {"skus": "a"}}),
+    "all-three": (
+        ProfilePatch(append={"a": 1}, unappend={"b": 2}, unset=("a", "c")), {}, {},
+        {"append": {"a": 1}, "unappend": {"b": 2}, "unset": ["c"]},
+    ),
+    "no-simple-value": (ProfilePatch(append={"a": {"b": 1}, "c": [[1]], "d": None, "e": "", "f": []}), {}, {}, {}),
+    "identifiers-stay": (
+        ProfilePatch(append={"email": "x"}, unappend={"phone": "x"}, unset=("email", "phone_number", "external_id")),
+        {}, {}, {},
+    ),
+    "attributes-are-no-lists": (ProfilePatch(append={"firstName": "x"}, unappend={"city": "x"}), {}, {}, {}),
+    "reserved": (ProfilePatch(append={"$consent": 1}, unset=("$id", "BackflowRecovered", "")), {}, {}, {}),
+    "broken-characters": (ProfilePatch(append={"a\0": "b\ud800"}), {}, {}, {"append": {"a\ufffd": "b\ufffd"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("patch", "traits", "attributes", "changes"), PATCHES.values(), ids=PATCHES)
+def test_patches(
+    patch: ProfilePatch, traits: dict[str, Any], attributes: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    profile = profile_body(Recipient(email="a@b.example", traits=traits), PROOF, patch=patch)["data"]
+    assert profile.get("meta", {}).get("patch_properties", {}) == changes
+    assert profile["attributes"] == {"email": "a@b.example"} | attributes | {
+        "properties": OWN | attributes.get("properties", {})
+    }
+
+
+def test_a_null_clears_nothing_by_itself() -> None:
+    assert told(firstName=None, plan=None, city=None) == {}

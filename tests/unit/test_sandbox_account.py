@@ -126,7 +126,7 @@ def test_id_then_external_id_then_email_then_phone_decide() -> None:
 
 def test_an_exchange_id_finds_its_profile_and_has_klaviyos_form() -> None:
     one = account()
-    profile = one.seed(who(email="a@example.com"), consent="SUBSCRIBED")
+    profile = one.seed(who(email="a@example.com"))
     kx = one.profiles.mint_exchange_id(profile)
     assert is_exchange_id(kx, "DEMO42")
     assert not is_exchange_id(kx, "OTHER1")
@@ -200,6 +200,17 @@ def test_null_clears_a_field_and_an_absent_one_is_left_alone() -> None:
     assert one.profiles.owner("phone_number", "+12025550123") is None
 
 
+def test_null_clears_single_properties_and_places_and_whole_ones() -> None:
+    one = account()
+    place = bodies.Location(city="Paris", country="France")
+    one.upsert(upserted(email="a@example.com", location=place, properties={"size": "M", "plan": "gold"}))
+    gone = bodies.Location(city=None)
+    profile, _ = one.upsert(upserted(email="a@example.com", location=gone, properties={"size": None}))
+    assert (profile.location, profile.properties) == ({"country": "France"}, {"plan": "gold"})
+    one.upsert(upserted(email="a@example.com", location=None, properties=None))
+    assert (profile.location, profile.properties) == ({}, {})
+
+
 def test_a_null_in_an_event_clears_nothing() -> None:
     one = account()
     record(one, event(unique_id="1"), who(email="a@example.com", first_name="Ann"))
@@ -230,17 +241,50 @@ def test_meta_patches_properties_and_secondary_emails() -> None:
     assert one.profiles.owner("email", "b@example.com") is profile
 
 
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        pytest.param({"skus": ["1"]}, {"append": {"skus": "2"}}, {"skus": ["1", "2"]}, id="append_one"),
+        pytest.param({"skus": ["1"]}, {"append": {"skus": ["2", 3]}}, {"skus": ["1", "2", 3]}, id="append_many"),
+        pytest.param({}, {"append": {"skus": "1"}}, {"skus": ["1"]}, id="append_to_nothing"),
+        pytest.param({"skus": "1"}, {"append": {"skus": "2"}}, {"skus": ["1", "2"]}, id="append_to_a_single_value"),
+        pytest.param({"skus": ["1", "2", "1"]}, {"unappend": {"skus": "1"}}, {"skus": ["2"]}, id="unappend"),
+        pytest.param({"skus": ["1"]}, {"unappend": {"skus": "9"}}, {"skus": ["1"]}, id="unappend_what_is_not_there"),
+        pytest.param({"a": 1, "b": 2, "c": 3}, {"unset": ["a", "b", "x"]}, {"c": 3}, id="unset_many"),
+    ],
+)
+def test_arrays_are_patched(before: dict[str, Any], patch: dict[str, Any], after: dict[str, Any]) -> None:
+    one = account()
+    one.upsert(upserted(email="a@example.com", properties=before))
+    meta = bodies.ProfileMeta(patch_properties=bodies.PatchProperties(**patch))
+    profile, new = one.upsert(upserted(email="a@example.com", meta=meta))
+    assert (profile.properties, new) == (after, False)
+
+
+def test_an_id_and_an_address_of_two_profiles_conflict() -> None:
+    one = account()
+    first, _ = one.upsert(upserted(email="a@example.com"))
+    other, _ = one.upsert(upserted(email="b@example.com"))
+    with pytest.raises(Refused) as caught:
+        one.upsert(upserted(id=first.id, email="b@example.com"))
+    assert caught.value.faults[0].meta == {"duplicate_profile_id": other.id}
+    assert first.email == "a@example.com"
+
+
 def test_deletion_takes_the_profile_its_events_and_its_exchange_ids() -> None:
     one = account()
     record(one, event(unique_id="1"), who(email="a@example.com"))
     record(one, event(unique_id="2"), who(email="b@example.com"))
     gone = next(iter(one.profiles))
     kx = one.profiles.mint_exchange_id(gone)
+    news = one.lists.create("News", NOW, opt_in="single_opt_in")
+    news.members[gone.id] = NOW
     one.forget("email", "A@example.com")
     one.forget("email", "nobody@example.com")
     assert [p.email for p in one.profiles] == ["b@example.com"]
     assert len(one.events) == 1
     assert one.profiles.owner("kx", kx) is None
+    assert news.members == {}
     assert [d["found"] for d in one.deletions] == [True, False]
 
 
@@ -265,3 +309,13 @@ def test_burst_and_steady_windows_are_fixed_and_per_endpoint() -> None:
     assert second.headers == {"RateLimit-Limit": "2", "RateLimit-Remaining": "0", "RateLimit-Reset": "59"}
     assert limits.take("a", Rate(1, 2), minute + 20).retry_after == 40
     assert limits.take("a", Rate(1, 2), minute + 60).retry_after is None
+
+
+def test_a_daily_limit_outlasts_the_minute() -> None:
+    limits = RateLimits()
+    limits.enabled = True
+    midnight = NOW - NOW % 86400
+    assert limits.take("a", Rate(10, 150, 2), midnight + 60).retry_after is None
+    assert limits.take("a", Rate(10, 150, 2), midnight + 7200).retry_after is None
+    assert limits.take("a", Rate(10, 150, 2), midnight + 86000).retry_after == 400
+    assert limits.take("a", Rate(10, 150, 2), midnight + 86400).retry_after is None

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.demo.sandbox import bodies
+from relay.demo.sandbox import bodies, list_bodies
+from relay.demo.sandbox.answers import Fault
 
 #: The client builds this module lazily, so that type checkers see none of its names.
 models: Any = importlib.import_module("openapi_client.models")
@@ -44,6 +45,34 @@ PAIRS: dict[type[bodies.Body], str] = {
     bodies.DeletionProfileBox: "DataPrivacyCreateDeletionJobQueryResourceObjectAttributesProfile",
     bodies.DeletionProfile: "DataPrivacyProfileQueryResourceObject",
     bodies.DeletionIdentifiers: "DataPrivacyProfileQueryResourceObjectAttributes",
+    list_bodies.ListCreate: "ListCreateQuery",
+    list_bodies.NewList: "ListCreateQueryResourceObject",
+    list_bodies.ListAttributes: "ListCreateQueryResourceObjectAttributes",
+    list_bodies.Members: "ListMembersAddQuery",
+    list_bodies.Member: "ListListResponseObjectResourceRelationshipsProfilesDataInner",
+    list_bodies.SubscribeJob: "SubscriptionCreateJobCreateQuery",
+    list_bodies.SubscribeJobData: "SubscriptionCreateJobCreateQueryResourceObject",
+    list_bodies.SubscribeJobAttributes: "SubscriptionCreateJobCreateQueryResourceObjectAttributes",
+    list_bodies.Profiles: "SubscriptionCreateJobCreateQueryResourceObjectAttributesProfiles",
+    list_bodies.JobRelationships: "SubscriptionCreateJobCreateQueryResourceObjectRelationships",
+    list_bodies.ListBox: "SubscriptionCreateJobCreateQueryResourceObjectRelationshipsList",
+    list_bodies.ListNamed: "SubscriptionCreateJobCreateQueryResourceObjectRelationshipsListData",
+    list_bodies.Subscriber: "ProfileSubscriptionCreateQueryResourceObject",
+    list_bodies.SubscribeAttributes: "ProfileSubscriptionCreateQueryResourceObjectAttributes",
+    list_bodies.ChannelsSubscribed: "SubscriptionChannels",
+    list_bodies.EmailSubscribed: "EmailSubscriptionParameters",
+    list_bodies.SmsSubscribed: "SMSSubscriptionParameters",
+    list_bodies.Subscribed: "SubscriptionParameters",
+    list_bodies.TrackingAllowed: "OpenTrackingSubscriptionParameters",
+    list_bodies.UnsubscribeJob: "SubscriptionDeleteJobCreateQuery",
+    list_bodies.UnsubscribeJobData: "SubscriptionDeleteJobCreateQueryResourceObject",
+    list_bodies.UnsubscribeJobAttributes: "SubscriptionDeleteJobCreateQueryResourceObjectAttributes",
+    list_bodies.Unsubscriber: "ProfileSubscriptionDeleteQueryResourceObject",
+    list_bodies.UnsubscribeAttributes: "ProfileSubscriptionDeleteQueryResourceObjectAttributes",
+    list_bodies.ChannelsUnsubscribed: "UnsubscriptionChannels",
+    list_bodies.EmailUnsubscribed: "EmailUnsubscriptionParameters",
+    list_bodies.SmsUnsubscribed: "SMSUnsubscriptionParameters",
+    list_bodies.Unsubscribed: "UnsubscriptionParameters",
 }
 
 #: Envelopes of the browser's endpoints, which a client for servers does not have; what they hold is above.
@@ -61,7 +90,8 @@ def test_every_body_is_compared() -> None:
     def below(kind: type[bodies.Body]) -> set[type[bodies.Body]]:
         return {kind}.union(*map(below, kind.__subclasses__()))
 
-    ours = {kind for kind in below(bodies.Body) if kind.__module__ == bodies.__name__}
+    modules = (bodies.__name__, list_bodies.__name__)
+    ours = {kind for kind in below(bodies.Body) if kind.__module__ in modules}
     assert ours - {bodies.Body} == set(PAIRS) | BROWSER_ONLY
 
 
@@ -73,5 +103,20 @@ def test_enumerations_spell_what_the_official_client_spells() -> None:
         if field.name == "type"
         for value in re.findall(r"'([a-z-]+)'", str(field.type))
     }
-    enums = ("Event", "Metric", "Profile", "EventBulkCreate", "EventBulkCreateJob", "DataPrivacyDeletionJob")
+    enums = (
+        "Event", "Metric", "Profile", "EventBulkCreate", "EventBulkCreateJob", "DataPrivacyDeletionJob", "List",
+        "ProfileSubscriptionBulkCreateJob", "ProfileSubscriptionBulkDeleteJob",
+    )  # fmt: skip
     assert spelled == {member.value for name in enums for member in getattr(models, f"{name}Enum")}
+
+
+NAMES = msgspec.Raw(b'{"type": "list", "attributes": {"name": "News"}}')
+NUMBER = msgspec.Raw(b'{"type": "list", "attributes": {"name": 7}}')
+NOTHING = msgspec.Raw(b"null")
+
+
+def test_every_bad_item_of_an_array_is_named_and_the_good_ones_keep_their_place() -> None:
+    faults: list[Fault] = []
+    good = bodies.items([NUMBER, NAMES, NOTHING, NUMBER], list_bodies.NewList, "/data", faults)
+    assert [(where, item.attributes.name) for where, item in good] == [("/data/1", "News")]
+    assert [fault.pointer for fault in faults] == ["/data/0/attributes/name", "/data/2", "/data/3/attributes/name"]

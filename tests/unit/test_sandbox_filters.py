@@ -3,7 +3,16 @@
 import pytest
 
 from relay.demo.sandbox.answers import Refused
-from relay.demo.sandbox.filters import METRIC_FILTERS, PROFILE_FILTERS, Condition, parse, select
+from relay.demo.sandbox.filters import (
+    LIST_FILTERS,
+    METRIC_FILTERS,
+    PROFILE_FILTERS,
+    Condition,
+    parse,
+    select,
+    select_lists,
+)
+from relay.demo.sandbox.mailing import Lists
 from relay.demo.sandbox.profiles import Directory, Identifiers
 
 GOOD = {
@@ -28,6 +37,7 @@ BAD = {
     "unquoted": "equals(email,a@example.com)",
     "unknown_field": 'equals(first_name,"a")',
     "unknown_operator": 'contains(email,"a")',
+    "any_of_one_without_brackets": 'any(email,"a@example.com")',
     "any_on_kx": 'any(_kx,["a"])',
     "list_on_kx": 'equals(_kx,["a","b"])',
     "equals_on_a_date": "equals(created,2026-01-01T00:00:00Z)",
@@ -59,6 +69,28 @@ def test_a_filter_klaviyo_lacks_is_refused_with_its_parameter_named(text: str) -
 def test_metrics_have_no_filter_by_name() -> None:
     with pytest.raises(Refused):
         parse('equals(name,"Added to Cart")', METRIC_FILTERS)
+
+
+def test_the_name_of_a_list_is_asked_for_in_brackets() -> None:
+    with pytest.raises(Refused):
+        parse('equals(name,"News")', LIST_FILTERS)
+    assert parse('equals(name,["News"])', LIST_FILTERS) == [Condition("equals", "name", ("News",))]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('any(name,["News","Sale"])', ["News", "Sale"]),
+        ('equals(id,"AAAAA1")', ["News"]),
+        ("greater-than(created,1970-01-01T00:00:05Z)", ["Sale", "VIP"]),
+        ('equals(name,["News"]),greater-than(updated,1970-01-01T00:00:05Z)', []),
+    ],
+)
+def test_lists_are_selected_by_name_id_and_date(text: str, names: list[str]) -> None:
+    lists = Lists()
+    for number, name in enumerate(("News", "Sale", "VIP")):
+        lists.create(name, number * 10.0, opt_in="single_opt_in", list_id=f"AAAAA{number + 1}")
+    assert [one.name for one in select_lists(lists, parse(text, LIST_FILTERS))] == names
 
 
 def test_several_conditions_must_all_hold() -> None:

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
-
 from relay.demo.sandbox import bodies, rules
-from relay.demo.sandbox.answers import Fault, Refused, duplicate_profile, invalid, not_found
+from relay.demo.sandbox.answers import Fault, duplicate_profile, invalid, not_found
+from relay.demo.sandbox.list_bodies import OptIn
+from relay.demo.sandbox.mailing import Lists
 from relay.demo.sandbox.profiles import Directory, Identifiers, Profile
+from relay.demo.sandbox.records import Change, Metric, RecordedEvent, Request
 
 #: The scopes of the operations the sandbox speaks.
 ALL_SCOPES = frozenset(
@@ -24,49 +25,17 @@ ALL_SCOPES = frozenset(
         "data-privacy:write",
         "events:read",
         "events:write",
+        "lists:read",
+        "lists:write",
         "metrics:read",
         "profiles:read",
         "profiles:write",
+        "subscriptions:write",
     }
 )
 
 #: Requests remembered; older ones fall out.
 LOG_LENGTH = 20_000
-
-
-class Metric(Struct, frozen=True):
-    id: str
-    name: str
-    created: float
-
-
-class RecordedEvent(Struct, kw_only=True):
-    """An event that counts. ``via`` is ``server`` or ``script`` (the browser's own calls)."""
-
-    id: str
-    metric: str
-    profile_id: str
-    properties: dict[str, Any]
-    value: float | None
-    value_currency: str | None
-    time: float
-    unique_id: str | None
-    backfill: bool
-    received_at: float
-    via: str
-    deduplicated_repeats: int = 0
-
-
-class Request(Struct, kw_only=True):
-    """One line of the request log. Never holds keys, queries or bodies."""
-
-    method: str
-    path: str
-    status: int
-    at: float
-    error: str | None = None
-    notes: list[str] = []
-    scripted: bool = False
 
 
 class Account:
@@ -76,6 +45,7 @@ class Account:
         company_id: the public key, six characters; also the tail of every ``_kx``.
         private_keys: private key -> its scopes.
         anonymous_tracking: the account setting that lets the on-page script keep events of unknown visitors.
+        opt_in_process: the account's default, for new lists and for subscriptions without a list.
         now: seconds since the epoch.
     """
 
@@ -85,12 +55,14 @@ class Account:
         private_keys: dict[str, frozenset[str]] | None = None,
         *,
         anonymous_tracking: bool = True,
+        opt_in_process: OptIn = "single_opt_in",
         now: Callable[[], float] = time.time,
     ) -> None:
         self.company_id = company_id
         self._keys = {"pk_demo": ALL_SCOPES} if private_keys is None else dict(private_keys)
         self.restore_scopes()
         self.anonymous_tracking = anonymous_tracking
+        self.opt_in_process: OptIn = opt_in_process
         self.now = now
         self.version = 0
         self._changed = asyncio.Event()
@@ -99,6 +71,8 @@ class Account:
     def reset(self) -> None:
         """Forget everything that was received; keys and settings stay."""
         self.profiles = Directory(self.company_id)
+        self.lists = Lists()
+        self.changes: deque[Change] = deque(maxlen=LOG_LENGTH)
         self.metrics: dict[str, Metric] = {}
         self.events: list[RecordedEvent] = []
         self._by_key: dict[tuple[str, str, str], RecordedEvent] = {}
@@ -176,27 +150,27 @@ class Account:
             self.metrics[metric] = Metric(_metric_id(), metric, now)
         return None
 
-    def refuse_repeats(self, groups: list[tuple[str, bodies.BulkAttributes]]) -> None:
+    def repeats(self, events: list[tuple[str, bodies.BulkEntryAttributes, bodies.Profile]]) -> list[Fault]:
         """A ``unique_id`` repeated for the same profile and metric fails a whole bulk call (spec).
 
         Klaviyo does not say whether earlier calls count; here they do, the harder case for a sender.
-        ``groups`` are profile groups with the pointer to their attributes.
+        ``events`` come with their pointer and their profile; every repeat is named.
         """
         seen: set[tuple[object, str, str]] = set()
-        for where, group in groups:
-            identifiers = Identifiers.of(group.profile.data)
+        faults = []
+        for where, event, sent in events:
+            if event.unique_id is None:
+                continue
+            identifiers = Identifiers.of(sent)
             found = self.profiles.matches(identifiers)
             who = found[0].id if found else next(iter(identifiers.given()))
-            for index, entry in enumerate(group.events.data):
-                unique_id = entry.attributes.unique_id
-                if unique_id is None:
-                    continue
-                key = (who, entry.attributes.metric.data.attributes.name, unique_id)
-                if key in seen or key in self._by_key:
-                    pointer = f"{where}/events/data/{index}/attributes/unique_id"
-                    detail = "unique_id is repeated for the same profile and metric."
-                    raise Refused(400, Fault(code="duplicate", title="Duplicate.", detail=detail, pointer=pointer))
-                seen.add(key)
+            key = (who, event.metric.data.attributes.name, event.unique_id)
+            if key in seen or key in self._by_key:
+                detail = "unique_id is repeated for the same profile and metric."
+                pointer = f"{where}/attributes/unique_id"
+                faults.append(Fault(code="duplicate", title="Duplicate.", detail=detail, pointer=pointer))
+            seen.add(key)
+        return faults
 
     def _subject(self, sent: bodies.Profile, now: float, via: str) -> tuple[Profile | None, str | None]:
         identifiers = Identifiers.of(sent)
@@ -234,7 +208,7 @@ class Account:
             self.profiles.update(profile, sent, self.now(), clear=False)
         return profile, problem
 
-    def seed(self, sent: bodies.Profile, *, consent: str) -> Profile:
+    def seed(self, sent: bodies.Profile) -> Profile:
         """A profile as if it had always been there (or the one that has these identifiers, updated)."""
         now = self.now()
         identifiers = Identifiers.of(sent)
@@ -242,7 +216,6 @@ class Account:
         profile = found[0] if found else self.profiles.create(now)
         self.profiles.identify(profile, identifiers, replace=True)
         self.profiles.update(profile, sent, now, clear=False)
-        profile.consent = consent
         return profile
 
     def forget(self, kind: str, value: str) -> None:
@@ -251,6 +224,8 @@ class Account:
         self.deletions.append({"identifier": kind, "value": value, "found": profile is not None, "at": self.now()})
         if profile is not None:
             self.profiles.delete(profile)
+            self.lists.forget(profile.id)
+            self.changes = deque((c for c in self.changes if c.profile_id != profile.id), maxlen=LOG_LENGTH)
             self.events = [event for event in self.events if event.profile_id != profile.id]
             self._by_key = {key: event for key, event in self._by_key.items() if key[0] != profile.id}
 

@@ -8,9 +8,9 @@ import re
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from relay.demo.sandbox.answers import Refused, invalid
+from relay.demo.sandbox.answers import Fault, Refused, invalid
 
 #: A field that may be absent (left alone) or null (cleared).
 Text = str | UnsetType | None
@@ -143,7 +143,9 @@ class BulkEntry(Body):
 
 
 class BulkEntries(Body):
-    data: list[BulkEntry]
+    """Each is a ``BulkEntry``, decoded on its own so that every bad one can be named."""
+
+    data: list[Raw]
 
 
 class BulkAttributes(Body):
@@ -164,7 +166,9 @@ class ClientBulkCreate(Body):
 
 
 class BulkBox(Body):
-    data: list[Bulk]
+    """Each is a ``Bulk``."""
+
+    data: list[Raw]
 
 
 class BulkJobAttributes(Body):
@@ -231,22 +235,37 @@ def decode(raw: bytes, kind: type[AnyBody]) -> AnyBody:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise _located(str(error)) from None
+        raise Refused(400, _located(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("Invalid JSON body.", "/data") from None
 
 
-def _located(message: str) -> Refused:
+def items(raws: list[Raw], kind: type[AnyBody], where: str, faults: list[Fault]) -> list[tuple[str, AnyBody]]:
+    """The good items of the array at ``where``, each with its pointer; every bad one adds to ``faults``."""
+    good = []
+    for index, raw in enumerate(raws):
+        at = f"{where}/{index}"
+        try:
+            good.append((at, msgspec.json.decode(raw, type=kind)))
+        except msgspec.ValidationError as error:
+            faults.append(_located(str(error), at))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            faults.append(Fault(detail="Invalid JSON body.", pointer=at))
+    return good
+
+
+def _located(message: str, at: str = "") -> Fault:
     where = _WHERE.search(message)
     steps = [name or index for name, index in _STEP.findall(where["path"])] if where else []
     what = message[: where.start()] if where else message
+    detail = f"{what}."
     if missing := _MISSING.search(what):
         steps.append(missing[1])
-        return invalid(f"'{missing[1]}' is a required field.", pointer(*steps))
-    if unknown := _UNKNOWN.search(what):
+        detail = f"'{missing[1]}' is a required field."
+    elif unknown := _UNKNOWN.search(what):
         steps.append(unknown[1])
-        return invalid(f"'{unknown[1]}' is not a valid field for this resource.", pointer(*steps))
-    return invalid(f"{what}.", pointer(*steps))
+        detail = f"'{unknown[1]}' is not a valid field for this resource."
+    return Fault(detail=detail, pointer=at + "".join(map(pointer, steps)) or "/")
 
 
 def pointer(*steps: str | int) -> str:

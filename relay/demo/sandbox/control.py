@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.demo.sandbox import answers, bodies, rules
-from relay.demo.sandbox.account import Account, RecordedEvent
+from relay.demo.sandbox import answers, seeds
+from relay.demo.sandbox.account import Account
 from relay.demo.sandbox.answers import Refused
 from relay.demo.sandbox.faults import Scripts
 from relay.demo.sandbox.limits import RateLimits
+from relay.demo.sandbox.mailing import MailingList
 from relay.demo.sandbox.profiles import Profile
+from relay.demo.sandbox.records import Change, RecordedEvent
 
 #: The longest wait of one long poll, in seconds.
 LONGEST_WAIT = 60.0
@@ -27,12 +29,6 @@ class Scopes(Struct, forbid_unknown_fields=True):
 
 class Switch(Struct, forbid_unknown_fields=True):
     enabled: bool
-
-
-class Seed(bodies.ProfileAttributes, kw_only=True):
-    """A profile to start with; ``consent`` is its e-mail marketing consent."""
-
-    consent: str = "NEVER_SUBSCRIBED"
 
 
 class Control:
@@ -56,6 +52,7 @@ class Control:
             Route("/_sandbox/limits", _guarded(self.limit), methods=["POST"]),
             Route("/_sandbox/scopes", _guarded(self.scopes), methods=["POST"]),
             Route("/_sandbox/profiles", _guarded(self.seed), methods=["POST"]),
+            Route("/_sandbox/lists", _guarded(self.seed_list), methods=["POST"]),
             Route("/_sandbox/anonymous-tracking", _guarded(self.anonymous_tracking), methods=["POST"]),
         ]
         return reading + changing if levers else reading
@@ -72,7 +69,9 @@ class Control:
             "shop_url": self.shop_url,
             "anonymous_tracking": account.anonymous_tracking,
             "now": account.now(),
-            "profiles": [_profile(profile) for profile in account.profiles],
+            "profiles": [self._profile(profile) for profile in account.profiles],
+            "lists": [_list(one) for one in account.lists],
+            "changes": [self._change(change) for change in account.changes],
             "events": [self._event(event) for event in account.events],
             "metrics": list(account.metrics.values()),
             "lookups": account.lookups,
@@ -132,15 +131,16 @@ class Control:
 
     async def seed(self, request: Request) -> Response:
         """Make a profile as if it had always been there; answers its ``id`` and a fresh ``_kx``."""
-        sent = _read(await request.body(), Seed)
-        resource = bodies.Profile(type="profile", attributes=sent)
-        faults: list[answers.Fault] = []
-        rules.check_profile(resource, "", faults)
-        rules.refuse(faults)
-        profile = self.account.seed(resource, consent=sent.consent)
+        profile = seeds.seed_profile(self.account, _read(await request.body(), seeds.Profile))
         kx = self.account.profiles.mint_exchange_id(profile)
         self.account.announce()
         return _json({"id": profile.id, "_kx": kx}, status=201)
+
+    async def seed_list(self, request: Request) -> Response:
+        """Make a list, in the place of an earlier one with its id; answers the profile ids of its members."""
+        made = seeds.seed_list(self.account, _read(await request.body(), seeds.List))
+        self.account.announce()
+        return _json({"id": made.id, "members": list(made.members)}, status=201)
 
     async def anonymous_tracking(self, request: Request) -> Response:
         """Switch the account setting the on-page script asks for: ``{"enabled": false}``."""
@@ -150,16 +150,28 @@ class Control:
 
     def _event(self, event: RecordedEvent) -> dict[str, Any]:
         profile = self.account.profiles.get(event.profile_id)
-        who = _profile(profile) if profile else {"id": event.profile_id}
+        who = self._profile(profile) if profile else {"id": event.profile_id}
         shown: dict[str, Any] = msgspec.to_builtins(event)
         del shown["profile_id"]
         return shown | {"profile": who, "triggers_flows": not event.backfill}
 
+    def _change(self, change: Change) -> dict[str, Any]:
+        profile = self.account.profiles.get(change.profile_id)
+        shown: dict[str, Any] = msgspec.to_builtins(change)
+        del shown["profile_id"]
+        return shown | {"profile": self._profile(profile) if profile else {"id": change.profile_id}}
 
-def _profile(profile: Profile) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(profile)
-    shown["_kx"] = shown.pop("exchange_ids")
-    return shown
+    def _profile(self, profile: Profile) -> dict[str, Any]:
+        """A profile with its lists; ``consent`` is that to e-mail marketing, the rest is in ``consents``."""
+        shown: dict[str, Any] = msgspec.to_builtins(profile)
+        shown["_kx"] = shown.pop("exchange_ids")
+        lists = [one.id for one in self.account.lists.of(profile.id)]
+        return shown | {"consent": profile.consents.email.consent, "lists": lists}
+
+
+def _list(one: MailingList) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(one)
+    return shown | {"members": list(one.members)}
 
 
 def _guarded(handler: Any) -> Any:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from msgspec import Struct
 from starlette.responses import Response
 
-from relay.demo.sandbox import events, filters, people
+from relay.demo.sandbox import events, filters, lists, people, subscriptions
 from relay.demo.sandbox.answers import document
-from relay.demo.sandbox.call import Call, cursor
+from relay.demo.sandbox.call import Call
 from relay.demo.sandbox.limits import Rate
 from relay.demo.sandbox.resources import iso
 
@@ -19,7 +19,11 @@ FIVE_MEGABYTES = 5_000_000
 
 
 class Endpoint(Struct, frozen=True):
-    """One operation. Several ``scopes`` are all needed; ``max_bytes`` bounds the body."""
+    """One operation. Several ``scopes`` are all needed; ``max_bytes`` bounds the body.
+
+    With ``when`` it is the operation on this path only if a query parameter has this among its values: some answers
+    cost more than the rest of their path.
+    """
 
     method: str
     path: str
@@ -27,6 +31,12 @@ class Endpoint(Struct, frozen=True):
     rate: Rate
     handler: Callable[[Call], Response]
     max_bytes: int = FIVE_MEGABYTES
+    when: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """What is counted together."""
+        return " ".join((self.method, self.path, *(self.when or ())))
 
 
 def get_accounts(call: Call) -> Response:
@@ -58,7 +68,7 @@ def get_metrics(call: Call) -> Response:
     call.only_query("filter", "page[cursor]", "fields[metric]")
     conditions = filters.parse(call.query["filter"], filters.METRIC_FILTERS) if "filter" in call.query else []
     matching = [m for m in call.account.metrics.values() if all(c.values == ("API",) for c in conditions)]
-    start = call.offset()
+    page, links = call.page(matching, 200)
     data = [
         {
             "type": "metric",
@@ -72,10 +82,9 @@ def get_metrics(call: Call) -> Response:
             "relationships": {"flow-triggers": {"links": {"self": "", "related": ""}}},
             "links": {"self": f"{call.base}/api/metrics/{metric.id}/"},
         }
-        for metric in matching[start : start + 200]
+        for metric in page
     ]
-    following = call.link({"page[cursor]": cursor(start + 200)}) if start + 200 < len(matching) else None
-    return document({"data": data, "links": {"self": call.link({}), "prev": None, "next": following}})
+    return document({"data": data, "links": links})
 
 
 _FAST = Rate(350, 3500)
@@ -83,14 +92,42 @@ _MEDIUM = Rate(75, 750)
 _BULK = Rate(10, 150)
 _SLOW = Rate(3, 60)
 
+_HEAVY = Rate(1, 15)
+_LISTS = ("lists:write", "profiles:write")
+_SUBSCRIPTIONS = (*_LISTS, "subscriptions:write")
+
 ENDPOINTS = (
     Endpoint("POST", "/api/events", ("events:write",), _FAST, events.create_event),
     Endpoint("POST", "/api/event-bulk-create-jobs", ("events:write",), _BULK, events.bulk_create_events),
     Endpoint("POST", "/api/profile-import", ("profiles:write",), _MEDIUM, people.import_profile, 100_000),
     Endpoint("GET", "/api/profiles", ("profiles:read",), _MEDIUM, people.get_profiles),
+    # The document names profiles:read alone; what is included is read under its own scope as well (the harder case).
+    Endpoint(
+        "GET",
+        "/api/profiles/{id}",
+        ("profiles:read", "lists:read"),
+        _HEAVY,
+        people.get_profile,
+        when=("include", "lists"),
+    ),
     Endpoint("GET", "/api/profiles/{id}", ("profiles:read",), _MEDIUM, people.get_profile),
+    Endpoint("POST", "/api/profile-subscription-bulk-create-jobs", _SUBSCRIPTIONS, _MEDIUM, subscriptions.subscribe),
+    Endpoint("POST", "/api/profile-subscription-bulk-delete-jobs", _SUBSCRIPTIONS, _MEDIUM, subscriptions.unsubscribe),
+    Endpoint("GET", "/api/lists", ("lists:read",), _MEDIUM, lists.get_lists),
+    Endpoint("POST", "/api/lists", ("lists:write",), Rate(10, 150, 150), lists.create_list),
+    Endpoint(
+        "GET",
+        "/api/lists/{id}",
+        ("lists:read",),
+        _HEAVY,
+        lists.get_list,
+        when=("additional-fields[list]", "profile_count"),
+    ),
+    Endpoint("GET", "/api/lists/{id}", ("lists:read",), _MEDIUM, lists.get_list),
+    Endpoint("POST", "/api/lists/{id}/relationships/profiles", _LISTS, _BULK, lists.add_profiles),
+    Endpoint("DELETE", "/api/lists/{id}/relationships/profiles", _LISTS, _BULK, lists.remove_profiles),
     Endpoint("POST", "/api/data-privacy-deletion-jobs", ("data-privacy:write",), _SLOW, people.request_deletion),
-    Endpoint("GET", "/api/accounts", ("accounts:read",), Rate(1, 15), get_accounts),
+    Endpoint("GET", "/api/accounts", ("accounts:read",), _HEAVY, get_accounts),
     Endpoint("GET", "/api/metrics", ("metrics:read",), _BULK, get_metrics),
     Endpoint("POST", "/client/events", (), _FAST, events.client_event),
     Endpoint("POST", "/client/event-bulk-create", (), _BULK, events.client_bulk),

@@ -6,6 +6,9 @@ from relay.demo.sandbox import bodies, profiles, rules
 from relay.demo.sandbox.answers import Fault, accepted
 from relay.demo.sandbox.call import Call
 
+#: One event of a bulk call: its pointer, itself, and the profile and the ``backfill`` of its group.
+BulkEvent = tuple[str, bodies.BulkEntryAttributes, bodies.Profile, bool | None]
+
 
 def create_event(call: Call) -> Response:
     """One event of a server."""
@@ -17,8 +20,10 @@ def create_event(call: Call) -> Response:
 def bulk_create_events(call: Call) -> Response:
     """Up to 1000 events of several profiles: all are taken or none."""
     call.only_query()
-    groups = bodies.decode(call.raw, bodies.BulkCreateJob).data.attributes.events_bulk_create.data
-    _record_bulk(call, [(f"/data/attributes/events-bulk-create/data/{i}", g) for i, g in enumerate(groups)], "server")
+    sent = bodies.decode(call.raw, bodies.BulkCreateJob).data.attributes.events_bulk_create.data
+    faults: list[Fault] = []
+    groups = bodies.items(sent, bodies.Bulk, "/data/attributes/events-bulk-create/data", faults)
+    _record_bulk(call, groups, faults, "server")
     return accepted()
 
 
@@ -31,7 +36,7 @@ def client_event(call: Call) -> Response:
 def client_bulk(call: Call) -> Response:
     """Up to 1000 events of one visitor, kept until somebody knew who it was."""
     group = bodies.decode(call.raw, bodies.ClientBulkCreate).data
-    _record_bulk(call, [("/data", group)], "script")
+    _record_bulk(call, [("/data", group)], [], "script")
     return accepted(_exchange_id(call, group.attributes.profile.data))
 
 
@@ -57,23 +62,24 @@ def _record_one(call: Call, *, via: str) -> bodies.Profile:
     return sent
 
 
-def _record_bulk(call: Call, groups: list[tuple[str, bodies.Bulk]], via: str) -> None:
-    """All events of a bulk call, or none."""
-    faults: list[Fault] = []
+def _record_bulk(call: Call, groups: list[tuple[str, bodies.Bulk]], faults: list[Fault], via: str) -> None:
+    """All events of a bulk call, or none: then every bad one is named. ``faults`` are those of groups left out."""
+    now = call.account.now()
     total = sum(len(group.attributes.events.data) for _, group in groups)
-    if not 1 <= total <= rules.MAX_BULK_EVENTS:
+    if total > rules.MAX_BULK_EVENTS or not (total or faults):
         faults.append(Fault(detail="Between 1 and 1000 events are allowed per request.", pointer="/data/attributes"))
+    events: list[BulkEvent] = []
     for where, group in groups:
         at = f"{where}/attributes"
-        rules.check_profile(group.attributes.profile.data, f"{at}/profile/data", faults)
-        for index, entry in enumerate(group.attributes.events.data):
-            rules.check_event(entry.attributes, f"{at}/events/data/{index}/attributes", faults, call.account.now())
+        sent = group.attributes.profile.data
+        rules.check_profile(sent, f"{at}/profile/data", faults)
+        for place, entry in bodies.items(group.attributes.events.data, bodies.BulkEntry, f"{at}/events/data", faults):
+            rules.check_event(entry.attributes, f"{place}/attributes", faults, now)
+            events.append((place, entry.attributes, sent, group.attributes.backfill))
     rules.refuse(faults)
-    call.account.refuse_repeats([(f"{where}/attributes", group.attributes) for where, group in groups])
-    for _, group in groups:
-        sent, backfill = group.attributes.profile.data, group.attributes.backfill
-        for entry in group.attributes.events.data:
-            call.note(call.account.record(entry.attributes, sent, via=via, backfill=backfill))
+    rules.refuse(call.account.repeats([(place, event, sent) for place, event, sent, _ in events]))
+    for _, event, sent, backfill in events:
+        call.note(call.account.record(event, sent, via=via, backfill=backfill))
 
 
 def _exchange_id(call: Call, sent: bodies.Profile) -> dict[str, str]:

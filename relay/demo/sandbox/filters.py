@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from relay.demo.sandbox.answers import Refused, invalid
+from relay.demo.sandbox.mailing import Lists, MailingList
 from relay.demo.sandbox.profiles import Directory, Profile
 
 #: field -> operators (OpenAPI document, ``x-klaviyo-filters`` of get_profiles; suppression fields are left out).
@@ -22,6 +23,12 @@ PROFILE_FILTERS = {
     "_kx": {"equals"},
     "created": {"greater-than", "less-than"},
     "updated": {"greater-than", "less-than"},
+}
+LIST_FILTERS = {
+    "name": {"equals", "any"},
+    "id": {"equals", "any"},
+    "created": {"greater-than"},
+    "updated": {"greater-than"},
 }
 METRIC_FILTERS = {"integration.name": {"equals"}, "integration.category": {"equals"}}
 
@@ -50,6 +57,8 @@ def parse(text: str, allowed: dict[str, set[str]]) -> list[Condition]:
         if operator not in allowed.get(field, ()):
             raise _bad(f"'{field}' with '{operator}' is not a valid filter for this endpoint.")
         values, position = _values(text, head.end())
+        if (operator == "any" or field == "name") and not text.startswith("[", head.end()):
+            raise _bad(f"'{field}' with '{operator}' takes a list of values.")
         if operator not in ("any", "equals") or field == "_kx":
             _exactly_one(values)
         if not text.startswith(")", position):
@@ -70,6 +79,17 @@ def select(profiles: Directory, conditions: list[Condition]) -> list[Profile]:
         keep = _test(profiles, condition)
         chosen = [profile for profile in chosen if keep(profile)]
     return chosen
+
+
+def select_lists(lists: Lists, conditions: list[Condition]) -> list[MailingList]:
+    """The lists for which every condition holds."""
+
+    def holds(one: MailingList, condition: Condition) -> bool:
+        if condition.operator == "greater-than":
+            return float(getattr(one, condition.field)) > _moment(condition.values[0])
+        return getattr(one, condition.field) in condition.values
+
+    return [one for one in lists if all(holds(one, condition) for condition in conditions)]
 
 
 def _test(profiles: Directory, condition: Condition) -> Callable[[Profile], bool]:

@@ -11,12 +11,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from relay.demo.sandbox import answers
-from relay.demo.sandbox.account import Account, Request
+from relay.demo.sandbox.account import Account
 from relay.demo.sandbox.answers import Fault, Refused
 from relay.demo.sandbox.call import Call
 from relay.demo.sandbox.endpoints import ENDPOINTS, Endpoint
 from relay.demo.sandbox.faults import Script, Scripts
 from relay.demo.sandbox.limits import RateLimits
+from relay.demo.sandbox.records import Request
 
 #: Stable revisions with the fields the relay sends (``backfill`` came with the first).
 REVISIONS = ("2026-04-15", "2026-07-15", "2026-10-15")
@@ -46,7 +47,7 @@ class Gate:
             await Response(status_code=204, headers=CORS)(scope, receive, send)
             return
         raw = await request.body()
-        script = self.scripts.take(request.method, path)
+        script = self.scripts.take(request.method, path, raw)
         entry = Request(method=request.method, path=path, status=0, at=self.account.now(), scripted=script is not None)
         answer = await self._scripted(script, request, path, raw, entry)
         entry.status = answer.status_code if answer is not None else 0
@@ -57,6 +58,10 @@ class Gate:
             return
         if path.startswith("/client/"):
             answer.headers.update(CORS)
+        if script is not None and script.reset_after_bytes is not None:
+            await _send_part(answer, script.reset_after_bytes, send)
+            await _drop_connection(receive, after_sending=True)
+            return
         await answer(scope, receive, send)
 
     async def _scripted(
@@ -65,12 +70,13 @@ class Gate:
         """The answer, or None where the connection is to close without one."""
         if script is None:
             return self._ordinary(request, path, raw, entry)
-        plain = script.status is None and not script.reset
         answer = None
         if script.after_effect:
             answer = self._ordinary(request, path, raw, entry)
         await asyncio.sleep(script.delay_seconds)
-        if plain:
+        if script.reset_after_bytes is not None:
+            entry.notes.append("answer cut off")
+        if script.status is None and not script.reset:
             return self._ordinary(request, path, raw, entry)
         if script.reset:
             entry.error = "connection reset"
@@ -80,7 +86,7 @@ class Gate:
         if script.body is not None:
             answer = answers.document(script.body, status=status)
         elif status >= 400:
-            answer = answers.refusal(answers.of_status(status))
+            answer = answers.refusal(script.refusal(status, raw))
         else:
             answer = Response(status_code=status)
         answer.headers.update(script.headers)
@@ -110,17 +116,17 @@ class Gate:
         return answer
 
     def _handle(self, request: HttpRequest, path: str, raw: bytes, entry: Request, headers: dict[str, str]) -> Response:
-        endpoint = self._route(request.method, path)
+        endpoint = self._route(request, path)
         if path.startswith("/client/"):
             self._check_company(request)
         else:
             self._check_key(request, endpoint)
         revision = _revision(request)
-        verdict = self.limits.take(f"{endpoint.method} {endpoint.path}", endpoint.rate, self.account.now())
+        verdict = self.limits.take(endpoint.name, endpoint.rate, self.account.now())
         headers.update(verdict.headers)
         if verdict.retry_after is not None:
             raise answers.throttled(verdict.retry_after)
-        if endpoint.method == "POST":
+        if endpoint.method in ("POST", "DELETE"):
             _check_body(request, raw, endpoint)
         base = f"{request.url.scheme}://{request.url.netloc}"
         call = Call(self.account, path, request.query_params, raw, base, revision, entry.notes, headers)
@@ -128,10 +134,11 @@ class Gate:
             call.only_query("company_id")
         return endpoint.handler(call)
 
-    def _route(self, method: str, path: str) -> Endpoint:
+    def _route(self, request: HttpRequest, path: str) -> Endpoint:
+        method = request.method
         known = [endpoint for pattern, endpoint in _PATTERNS if pattern.fullmatch(path)]
         for endpoint in known:
-            if endpoint.method == method:
+            if endpoint.method == method and _is_asked(request, endpoint.when):
                 return endpoint
         self.account.unknown_routes.append({"method": method, "path": path})
         if known:
@@ -157,6 +164,10 @@ class Gate:
             raise answers.invalid("A valid company_id is required.", parameter="company_id")
 
 
+def _is_asked(request: HttpRequest, when: tuple[str, str] | None) -> bool:
+    return when is None or when[1] in request.query_params.get(when[0], "").split(",")
+
+
 def _revision(request: HttpRequest) -> str:
     revision = request.headers.get("revision")
     if revision is None:
@@ -176,8 +187,16 @@ def _check_body(request: HttpRequest, raw: bytes, endpoint: Endpoint) -> None:
         raise Refused(413, Fault(code="payload_too_large", title="Payload too large.", detail=detail))
 
 
-async def _drop_connection(receive: Receive) -> None:
-    """Close the socket without a byte of an answer.
+async def _send_part(answer: Response, size: int, send: Send) -> None:
+    """Send the head of an answer and up to ``size`` bytes of its body, of which more is announced than comes."""
+    part = bytes(answer.body)[:size]
+    answer.headers["content-length"] = str(max(len(answer.body), len(part) + 1))
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _drop_connection(receive: Receive, *, after_sending: bool = False) -> None:
+    """Close the socket without another byte of an answer; ``after_sending`` lets out first what has been sent.
 
     ASGI has no word for it, so the transport is taken from uvicorn's request cycle (``receive`` is one of its
     methods). Under a test transport, which has no socket, the caller gets the exception a broken socket raises.
@@ -185,6 +204,9 @@ async def _drop_connection(receive: Receive) -> None:
     transport = getattr(getattr(receive, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("the sandbox was told to close this connection")
-    transport.abort()
+    if after_sending:
+        transport.close()
+    else:
+        transport.abort()
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,5 @@
-"""Klaviyo's rate limits: fixed windows of one second (burst) and one minute (steady), per account and endpoint.
+"""Klaviyo's rate limits: fixed windows of one second (burst) and one minute (steady), per account and endpoint; a few
+endpoints have one of a day as well.
 
 Off until a test switches them on, so that nothing else is slowed by them.
 """
@@ -7,10 +8,11 @@ from msgspec import Struct
 
 
 class Rate(Struct, frozen=True):
-    """Calls allowed per second and per minute."""
+    """Calls allowed per second and per minute, and per day where that is limited too."""
 
     burst: int
     steady: int
+    daily: int | None = None
 
 
 class Verdict(Struct, frozen=True):
@@ -34,22 +36,21 @@ class RateLimits:
         """Count one call of ``endpoint`` at ``now`` (seconds). A refused call counts in no window."""
         if not self.enabled:
             return Verdict(None, {})
-        second, minute = int(now), int(now) // 60
-        burst_used = self._used(endpoint, 1, second)
-        steady_used = self._used(endpoint, 60, minute)
-        until_minute = 60 - int(now) % 60
-        if steady_used >= rate.steady:
-            return Verdict(until_minute, {})
-        if burst_used >= rate.burst:
-            return Verdict(1, {})
-        self._windows[endpoint, 1] = (second, burst_used + 1)
-        self._windows[endpoint, 60] = (minute, steady_used + 1)
+        windows = [(60, rate.steady), (1, rate.burst)]
+        if rate.daily is not None:
+            windows.insert(0, (86400, rate.daily))
+        used = {length: self._used(endpoint, length, int(now) // length) for length, _ in windows}
+        for length, allowed in windows:
+            if used[length] >= allowed:
+                return Verdict(length - int(now) % length, {})
+        for length in used:
+            self._windows[endpoint, length] = (int(now) // length, used[length] + 1)
         return Verdict(
             None,
             {
                 "RateLimit-Limit": str(rate.steady),
-                "RateLimit-Remaining": str(rate.steady - steady_used - 1),
-                "RateLimit-Reset": str(until_minute),
+                "RateLimit-Remaining": str(rate.steady - used[60] - 1),
+                "RateLimit-Reset": str(60 - int(now) % 60),
             },
         )
 

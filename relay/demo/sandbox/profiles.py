@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 
 from relay.demo.sandbox import bodies
+from relay.demo.sandbox.consent import Consents
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 DETAILS = ("first_name", "last_name", "organization", "locale", "title", "image")
@@ -67,7 +68,7 @@ class Profile(Struct, kw_only=True):
     last_event_date: float | None = None
     exchange_ids: list[str] = []
     secondary_emails: list[str] = []
-    consent: str = "NEVER_SUBSCRIBED"
+    consents: Consents = field(default_factory=Consents)
 
 
 class Directory:
@@ -135,6 +136,8 @@ class Directory:
             for kind in ("email", "phone_number", "external_id"):
                 if getattr(attributes, kind) is None:
                     self._set(profile, kind, None)
+        if attributes.location is None and clear:
+            profile.location = {}
         if isinstance(attributes.location, bodies.Location):
             for name in attributes.location.__struct_fields__:
                 value = getattr(attributes.location, name)
@@ -142,6 +145,8 @@ class Directory:
                     profile.location.pop(name, None)
                 elif value is not UNSET and value is not None:
                     profile.location[name] = value
+        if attributes.properties is None and clear:
+            profile.properties = {}
         if isinstance(attributes.properties, dict):
             profile.properties |= {k: v for k, v in attributes.properties.items() if v is not None or not clear}
             for name in [k for k, v in attributes.properties.items() if v is None and clear]:

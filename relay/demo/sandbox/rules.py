@@ -94,8 +94,20 @@ def check_profile(
         faults.append(Fault(detail=detail, pointer=f"{at}/external_id"))
     if isinstance(attributes.properties, dict):
         check_value(attributes.properties, f"{at}/properties", faults)
+    if profile.meta is not None and profile.meta.patch_properties is not None:
+        _check_patch(profile.meta.patch_properties, f"{where}/meta/patch_properties", faults)
     if profile.meta is not None and revision is not None and revision < "2026-10-15":
         faults.append(Fault(detail="'meta' is not a valid field for this resource.", pointer=f"{where}/meta"))
+
+
+def _check_patch(patch: bodies.PatchProperties, where: str, faults: list[Fault]) -> None:
+    """Arrays are patched with "a simple value or values" (API reference)."""
+    for name in ("append", "unappend"):
+        for key, value in (getattr(patch, name) or {}).items():
+            values = value if isinstance(value, list) else [value]
+            if any(one is None or isinstance(one, dict | list) for one in values):
+                pointer = f"{where}/{name}{bodies.pointer(key)}"
+                faults.append(Fault(detail="A simple value or a list of simple values is required.", pointer=pointer))
 
 
 def check_event(event: bodies.BulkEntryAttributes, where: str, faults: list[Fault], now: float) -> None:

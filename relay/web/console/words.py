@@ -17,6 +17,7 @@ REASONS: dict[Reason, str] = {
     ),
     Reason.KLAVIYO_UNIDENTIFIED: "Klaviyo's script was on the page but did not know this shopper.",
     Reason.FORWARD_ALL: "This shop sends every event of a shopper it recognises, whatever Klaviyo's script saw.",
+    Reason.ASKED: "The call itself asks for this.",
     Reason.NATIVE: "Klaviyo's own script knew this shopper and handles it. A second copy would mean a second e-mail.",
     Reason.NATIVE_REPLAYED: (
         "Klaviyo's own script recognised the shopper shortly afterwards and sends this itself. A second copy would"
@@ -25,8 +26,20 @@ REASONS: dict[Reason, str] = {
     Reason.NO_IDENTITY: "Nobody knows yet who this shopper is.",
     Reason.SHARED_DEVICE: "Several people use this browser and nothing says which of them it was. No guess is made.",
     Reason.IDENTITY_PENDING: "The shopper is known, but not yet an address that Klaviyo could be told.",
+    Reason.ANONYMOUS: (
+        "Nobody knows yet who this shopper is. This shop has such events filed under an anonymous ID: they start no"
+        " flow, and are not sent again under a name."
+    ),
     Reason.GPC: "The browser asks every site not to pass data on (Global Privacy Control), so nothing is sent.",
-    Reason.SHADOW: "This shop only watches for now (shadow mode), so profiles in Klaviyo are left as they are.",
+    Reason.NOT_FOR_KLAVIYO: "The call says that it is not for Klaviyo (in its integrations), so it is only kept here.",
+    Reason.UNPROVEN: (
+        "The call asks for a list or a subscription but does not name whose, or a browser asked it for an address that"
+        " the shopper has not given in the same call. Nobody is signed up or off by a guess."
+    ),
+    Reason.SHADOW: (
+        "This shop only watches for now (shadow mode), so profiles, lists and subscriptions in Klaviyo are left as they"
+        " are."
+    ),
     Reason.UNSENDABLE: "The shopper's address is gone, so there is nobody left to send it to.",
     Reason.CONSENT_WITHDRAWN: "The shopper withdrew consent before it had left.",
     Reason.FORGOTTEN: "The shopper asked to be forgotten.",
@@ -35,12 +48,29 @@ REASONS: dict[Reason, str] = {
         "The API key may not read profiles, so Klaviyo could not be asked. Events of this shopper go out under the"
         " message link's own ID."
     ),
+    Reason.METRIC_NOT_ALLOWED: (
+        "This event's name is not in the shop's list of metrics (RELAY_METRICS), so Klaviyo gets no metric of it."
+    ),
+    Reason.METRIC_LIMIT: (
+        "A Klaviyo account holds 200 metrics and this shop has nearly filled them, so no metric is made for a new name."
+        " Allow only the names you need with RELAY_METRICS."
+    ),
+    Reason.CREATION_DISABLED: (
+        "Klaviyo has no profile of this shopper, and this shop makes no new ones (RELAY_CREATE_PROFILES is off)."
+    ),
+    Reason.UPDATE_DISABLED: (
+        "Klaviyo has a profile of this shopper already, and this shop changes none (RELAY_UPDATE_PROFILES is off)."
+    ),
+    Reason.NOT_A_MEMBER: (
+        "The shopper is not on this list. Klaviyo would have unsubscribed them from everything instead."
+    ),
+    Reason.STALE_OPT_IN: "The shopper has unsubscribed since this opt-in. Only a new one may subscribe them again.",
     Reason.REFUSED: "Klaviyo refused it, and would refuse the same again.",
     Reason.RETRIES_EXHAUSTED: "Klaviyo did not take it within three days of trying.",
 }
 
 #: Reasons to send: they explain a delivery's end too, when that end has a reason of its own.
-CAUSES = frozenset({Reason.KLAVIYO_ABSENT, Reason.KLAVIYO_UNIDENTIFIED, Reason.FORWARD_ALL})
+CAUSES = frozenset({Reason.KLAVIYO_ABSENT, Reason.KLAVIYO_UNIDENTIFIED, Reason.FORWARD_ALL, Reason.ASKED})
 
 #: Why a received message was not kept.
 DROPS: dict[DropReason, str] = {
@@ -77,6 +107,31 @@ ERRANDS: dict[DeliveryKind, tuple[str, str]] = {
         "A shopper came through a link of a Klaviyo message, so Klaviyo is asked whom it was sent to.",
     ),
     DeliveryKind.DELETION: ("Erasure", "A shopper asked to be forgotten, so Klaviyo is asked to erase the profile."),
+    DeliveryKind.LIST_ADD: (
+        "Joins a list",
+        "A call asked to put this shopper on a list. Their consent stays as it is.",
+    ),
+    DeliveryKind.LIST_REMOVE: ("Leaves a list", "A call asked to take this shopper off a list."),
+    DeliveryKind.SUBSCRIBE: ("Subscription", "The shopper agreed to marketing messages."),
+    DeliveryKind.UNSUBSCRIBE: ("Unsubscription", "The shopper wants no more marketing messages."),
+}
+
+#: What was remarkable about an address, number or request in a call, as the ledger counts it.
+NOTES: dict[str, str] = {
+    "invalid_email": "an e-mail address that is none: left out",
+    "invalid_phone": "a phone number that is none (or lacks its country): left out, the event is kept",
+    "invalid_customer_id": "a customer ID that stands for nobody, such as null or guest: left out",
+    "long_customer_id": "a customer ID longer than the 64 characters Klaviyo takes: not sent as external_id",
+    "role_email": "a mailbox of a role such as info@ or support@, read by several people",
+    "relay_email": "a marketplace's relay address: its mails reach nobody once the order is done",
+    "reserved_email": "an address for examples and tests such as @example.com: Klaviyo drops it silently",
+    "unreadable_subscribe": "subscribe was neither true nor false: nobody was signed up or off",
+    "unreadable_consent": "consent named no channel (email, sms): nobody was signed up or off",
+    "unreadable_list": "a list's ID that cannot be one: left out",
+    "unreadable_audience": "an audience without a true or false, or without the ID of its list: left out",
+    "email_without_address": "a wish for e-mails without a valid address: left out",
+    "sms_without_phone": "a wish for SMS without a valid phone number: left out",
+    "unreadable_patch": "a property to clear, append or take away that has no name or value for that: left out",
 }
 
 FORWARD: dict[Forward, str] = {
@@ -107,6 +162,18 @@ _PAUSES: dict[str, tuple[str, bool, str]] = {
     DeliveryKind.PROFILE: ("The API key may not write profiles", True, "profiles:write"),
     DeliveryKind.LOOKUP: ("The API key may not read profiles", False, "profiles:read"),
     DeliveryKind.DELETION: ("The API key may not erase profiles", True, "data-privacy:write"),
+    DeliveryKind.LIST_ADD: ("The API key may not change lists", True, "lists:write and profiles:write"),
+    DeliveryKind.LIST_REMOVE: ("The API key may not take profiles off lists", True, "lists:write and profiles:read"),
+    DeliveryKind.SUBSCRIBE: (
+        "The API key may not subscribe profiles",
+        True,
+        "subscriptions:write, lists:write and profiles:read",
+    ),
+    DeliveryKind.UNSUBSCRIBE: (
+        "The API key may not unsubscribe profiles",
+        True,
+        "subscriptions:write, lists:write, lists:read and profiles:read",
+    ),
 }
 
 
@@ -148,6 +215,19 @@ def pause(site: Site, scope: str, reason: str, since: float) -> Problem:
             " apart less well."
         )
     return Problem(title=title, advice=advice, blocking=blocking, scope=scope, reason=reason, since=since)
+
+
+def metrics(n: int, most: int) -> Problem:
+    """The shop has made ``n`` of the ``most`` metrics it may make."""
+    return Problem(
+        title=f"{n} of {most} metrics are in use",
+        advice=(
+            "Klaviyo allows 200 metrics an account, and the relay leaves room for Klaviyo's own. Events of new names"
+            " are no longer sent once they are used up. Allow only the names you need with RELAY_METRICS, and look for"
+            " names that contain an ID or a product."
+        ),
+        blocking=False,
+    )
 
 
 def retrying(n: int, error: str) -> Problem:

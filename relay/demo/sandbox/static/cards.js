@@ -37,6 +37,20 @@ export function eventCard(event) {
       raw(event)));
 }
 
+/** A change of lists or consent: slimmer than an event. */
+export function changeCard(change) {
+  const { title, mark, tone, badge, note } = words.change(change);
+  return el("li", { class: `card change ${tone}`, "data-id": change.id },
+    el("span", { class: "mark", "aria-hidden": "true" }, mark),
+    el("div", { class: "body" },
+      el("div", { class: "title" }, el("h3", {}, title), el("span", { class: "badge api" }, badge)),
+      el("p", { class: "meta" },
+        el("span", { class: "who" }, avatar(change.profile), el("span", {}, words.person(change.profile))),
+        el("time", { "data-at": change.at, datetime: new Date(change.at * 1000).toISOString(), title: words.exact(change.at) }),
+        change.source ? el("span", { class: "pill source", title: "Where the person said so" }, `source: ${change.source}`) : null),
+      note ? el("p", { class: change.not_on_list ? "note bad" : "note" }, note) : null));
+}
+
 function thumbnail(goods, name) {
   const pictures = goods.filter((item) => item.image).slice(0, 3);
   const box = el("div", { class: `thumb n${Math.max(1, pictures.length)}`, "aria-hidden": "true" });
@@ -102,14 +116,18 @@ function avatar(profile) {
   return el("span", { class: `avatar h${Math.floor(hue / 45)}`, "aria-hidden": "true" }, initials.toUpperCase().replace(/[^\p{L}\p{N}]/gu, "•") || "?");
 }
 
-export function profileCard(profile, count, chosen) {
+/** A person; `lists` names lists by their id. */
+export function profileCard(profile, count, chosen, lists) {
   const name = words.person(profile);
   const facts = [
     profile.email && profile.email !== name ? ["E-mail", profile.email] : null,
     profile.phone_number && profile.phone_number !== name ? ["Phone", profile.phone_number] : null,
     words.place(profile) ? ["Place", words.place(profile)] : null,
     profile.external_id ? ["Customer ID", profile.external_id] : null,
-    ["Consent", words.consent(profile.consent)],
+    ["E-mail consent", words.consent(profile.consent)],
+    profile.phone_number || profile.consents.sms.consent !== "NEVER_SUBSCRIBED"
+      ? ["SMS consent", words.consent(profile.consents.sms.consent)] : null,
+    profile.lists.length ? ["Lists", profile.lists.map((id) => lists.get(id) ?? id).join(", ")] : null,
     ...Object.entries(profile.properties ?? {}).map(([key, value]) =>
       [key, typeof value === "object" ? JSON.stringify(value) : String(value), "custom"]),
   ].filter(Boolean);

@@ -1,11 +1,11 @@
 // The page "What Klaviyo received": asks the sandbox every second and changes only what has changed.
 
-import { el, emptyState, eventCard, profileCard, troubleCard } from "/_page/cards.js";
+import { changeCard, el, emptyState, eventCard, profileCard, troubleCard } from "/_page/cards.js";
 import * as words from "/_page/words.js";
 
 const EVERY_MS = 1000;
 const MOST_EVENTS = 200;
-const CHOICES = [["all", "All"], ["backup", "Backup"], ["native", "Native"]];
+const CHOICES = [["all", "All"], ["backup", "Backup"], ["native", "Native"], ["change", "Consent"]];
 
 const at = (id) => document.getElementById(id);
 const view = { kind: "all", profile: null };
@@ -41,21 +41,30 @@ function render() {
   set(at("company"), ` (${state.company_id})`);
   counters();
   choices();
-  const matching = state.events.filter((event) =>
-    (view.kind === "all" || words.metric(event).kind === view.kind) && (!view.profile || event.profile.id === view.profile));
-  const newest = matching.slice(-MOST_EVENTS).reverse().map((event) => ({ ...event, profile: addressee(event.profile) }));
-  reconcile(at("events"), newest, (event) => event.id, eventCard);
+  const matching = stream().filter(({ kind, item }) =>
+    (view.kind === "all" || kind === view.kind) && (!view.profile || item.profile.id === view.profile));
+  const newest = matching.slice(-MOST_EVENTS).reverse()
+    .map(({ kind, item }) => [kind, { ...item, profile: addressee(item.profile) }]);
+  reconcile(at("events"), newest, ([, item]) => item.id, ([kind, item]) => (kind === "change" ? changeCard : eventCard)(item));
   const hidden = matching.length - newest.length;
   set(at("more"), hidden ? `and ${hidden} older` : "");
   at("more").hidden = !hidden;
-  const signature = JSON.stringify([newest.length, state.shop_url, state.events.length > 0]);
+  const any = state.events.length + state.changes.length > 0;
+  const signature = JSON.stringify([newest.length, state.shop_url, any]);
   if (at("empty").dataset.signature !== signature) {
     at("empty").dataset.signature = signature;
     at("empty").hidden = newest.length > 0;
-    at("empty").replaceChildren(newest.length ? "" : emptyState(state.shop_url, state.events.length > 0));
+    at("empty").replaceChildren(newest.length ? "" : emptyState(state.shop_url, any));
   }
   people();
   troubles();
+}
+
+/** Events and changes of lists and consent in the order in which they came. */
+function stream() {
+  const events = state.events.map((item) => ({ kind: words.metric(item).kind, item, came: item.received_at }));
+  const changes = state.changes.map((item) => ({ kind: "change", item, came: item.at }));
+  return changes.length ? [...events, ...changes].sort((a, b) => a.came - b.came) : events;
 }
 
 /** What an event's card shows of its person; times of the profile would change every older card. */
@@ -80,6 +89,7 @@ function counters() {
     ["Repeats ignored", repeats, ""],
     ["Calls refused", state.refused.length, state.refused.length ? "bad" : ""],
   ];
+  if (state.changes.length) shown.splice(4, 0, ["Consent and list changes", state.changes.length, ""]);
   if (kinds.api) shown.splice(2, 0, ["Other API events", kinds.api, ""]);
   reconcile(at("counters"), shown, ([name]) => name, ([name, number, kind]) =>
     el("div", { class: `counter ${kind}`, "data-id": name }, el("dt", {}, name), el("dd", {}, String(number))));
@@ -106,12 +116,13 @@ function choices() {
 function people() {
   const counts = new Map();
   for (const event of state.events) counts.set(event.profile.id, (counts.get(event.profile.id) ?? 0) + 1);
+  const names = state.lists.map((list) => [list.id, list.name]);
   const shown = state.profiles
-    .map((profile) => [profile, counts.get(profile.id) ?? 0, profile.id === view.profile])
+    .map((profile) => [profile, counts.get(profile.id) ?? 0, profile.id === view.profile, names])
     .sort((a, b) => b[0].updated - a[0].updated)
     .slice(0, MOST_EVENTS);
   reconcile(at("profiles"), shown, ([profile]) => profile.id, ([profile, count, chosen]) => {
-    const card = profileCard(profile, count, chosen);
+    const card = profileCard(profile, count, chosen, new Map(names));
     card.querySelector("button").addEventListener("click", () => {
       view.profile = view.profile === profile.id ? null : profile.id;
       render();

@@ -12,6 +12,40 @@ const CONSENT = { SUBSCRIBED: "subscribed", UNSUBSCRIBED: "unsubscribed", NEVER_
 
 export const consent = (value) => CONSENT[value] ?? String(value).toLowerCase();
 
+const KINDS = {
+  email: "e-mail marketing",
+  sms: "SMS marketing",
+  sms_transactional: "transactional SMS",
+  email_open_tracking: "open tracking",
+  email_click_tracking: "click tracking",
+};
+
+/** What happened to a person's lists or consent: a title, the mark before it, its tone and a sentence if one is due. */
+export function change({ action, kinds, list_name: list, everywhere, not_on_list: missed, consented_at: earlier }) {
+  const what = kinds.map((kind) => KINDS[kind] ?? kind).join(" and ");
+  switch (action) {
+    case "added":
+      return { title: `Added to the list ${list}`, mark: "+", tone: "list", badge: "list", note: null };
+    case "removed":
+      return { title: `Removed from the list ${list}`, mark: "−", tone: "list", badge: "list", note: null };
+    case "subscribed":
+      return {
+        title: `Subscribed to ${what}${list ? ` with the list ${list}` : ""}`, mark: "✓", tone: "yes", badge: "consent",
+        note: earlier ? `Consent from ${exact(earlier)}, imported: no double opt-in, no list flow.` : null,
+      };
+    case "confirmation_asked":
+      return {
+        title: `Asked to confirm ${what}${list ? ` for the list ${list}` : ""}`, mark: "?", tone: "list", badge: "double opt-in",
+        note: "The consent counts once the link in the confirmation is clicked.",
+      };
+    default:
+      return {
+        title: `Unsubscribed from ${what}${list && !everywhere ? ` of the list ${list}` : ""}`, mark: "×", tone: "no", badge: "consent",
+        note: missed ? `The profile was not on the list ${list}, so Klaviyo unsubscribed it everywhere.` : null,
+      };
+  }
+}
+
 /** The metric's bare name, its badge and the kind of the badge: backup, native or api. */
 export function metric(event) {
   const { metric: name, properties, via } = event;

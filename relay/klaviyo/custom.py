@@ -1,0 +1,40 @@
+"""The caller's own properties of an event: which go along, and under which names. Pure.
+
+Mapped properties begin with a capital, so none is an attribute of Klaviyo's profiles. A caller's property that is
+called like one would be mistaken for the person's in templates and segments: those that identify somebody are left out,
+the others get the prefix ``event_`` (``title`` becomes ``event_title``).
+"""
+
+from typing import Any
+
+from relay.model import Action, Commerce, Kind
+
+#: What identifies somebody has its place in the event's profile; among the properties it may be a friend's.
+_IDENTIFIERS = frozenset(
+    {
+        "email", "Email", "phone", "Phone", "phone_number", "phoneNumber", "external_id", "externalId", "anonymous_id",
+        "anonymousId", "_kx",
+    }
+)  # fmt: skip
+#: The other attributes of Klaviyo's profiles.
+_ATTRIBUTES = frozenset({"first_name", "last_name", "organization", "title", "image", "locale", "location"})
+_TAKEN = _IDENTIFIERS | _ATTRIBUTES
+
+
+def properties(commerce: Commerce, action: Action) -> dict[str, Any]:
+    """Return the caller's properties that go along: an ordered product carries those of its line only."""
+    if action.line is not None:
+        found = commerce.items[action.line].extra
+    elif commerce.kind is Kind.PAGE:
+        return {}  # its properties are all mapped
+    elif commerce.product is not None and commerce.product.extra:
+        found = {**commerce.product.extra, **commerce.properties}
+    else:
+        found = commerce.properties
+    if _TAKEN.isdisjoint(found):
+        return found
+    return {
+        f"event_{name}" if name in _ATTRIBUTES else name: value
+        for name, value in found.items()
+        if name not in _IDENTIFIERS
+    }

@@ -1,0 +1,39 @@
+"""One message on its way through the processor."""
+
+from msgspec import Struct
+
+from relay.config import Site
+from relay.identity import identifiers
+from relay.identity.resolve import Resolution
+from relay.model import Commerce, Kind, KlaviyoState, Message, Reason
+from relay.pipeline import consent
+from relay.pipeline.instructions import Instructions
+from relay.store.base import Transaction
+from relay.store.rows import Entry
+
+
+class End(Struct, frozen=True):
+    """A message goes no further: a duplicate, or dropped for ``reason``."""
+
+    name: str
+    reason: str = ""
+
+
+class Work(Struct, kw_only=True):
+    """One message on its way through the steps; each step fills in what it finds."""
+
+    tx: Transaction
+    site: Site
+    entry: Entry
+    message: Message
+    secrets: tuple[str, ...]
+    now: float
+    permission: consent.Permission = consent.EVERYTHING
+    commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
+    klaviyo: KlaviyoState = KlaviyoState()
+    claims: identifiers.Claims = identifiers.Claims()
+    instructions: Instructions = Instructions()
+    event_id: int | None = None
+    resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)
+    is_named: bool = False
+    has_news: bool = False
