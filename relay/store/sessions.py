@@ -20,7 +20,7 @@ RECONNECT_SECONDS = 3.0
 IDLE_IN_TRANSACTION_SECONDS = 60
 #: A server that has gone without a word is noticed within about 25 s (TCP only).
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
-#: PostgreSQL 14 is the first that ends idle sessions (leases) and detaches partitions' rows under its oldest lock.
+#: PostgreSQL 14 is the first that ends idle sessions: that is how a frozen worker loses its leases.
 OLDEST = 140_000
 
 
