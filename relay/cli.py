@@ -15,6 +15,7 @@ from rich.table import Table
 from relay import demo as demo_
 from relay import doctor as doctor_
 from relay import forget as forget_
+from relay import reprocess as reprocess_
 from relay.app import Relay, open_store
 from relay.app import work as work_
 from relay.clock import SystemClock
@@ -161,6 +162,9 @@ def replay(
     since_hours: Annotated[float, typer.Option(help="Only those that died within this many hours.")] = 24 * 90,
     until_hours: Annotated[float, typer.Option(help="Only those that died at least this many hours ago.")] = 0,
     only_list: Annotated[bool, typer.Option("--list", help="Say what died of what, and put nothing back.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Instead: messages whose processing failed by a fault since mended.")
+    ] = False,
 ) -> None:
     """Put dead deliveries back into the queue, or list them with what they died of."""
     settings = _settings()
@@ -184,6 +188,10 @@ def replay(
             )
 
         try:
+            if failed:
+                n = await reprocess_.reprocess(store, sites)
+                out.print(f"{n} messages put back into the journal.")
+                return
             if only_list:
                 _list_dead(await store.read(find))
                 return

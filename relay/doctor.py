@@ -14,7 +14,12 @@ from relay.config import SHORT_SECRET, Settings, Site
 from relay.delivery.pace import Traffic
 from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
+from relay.pipeline import metrics
 from relay.store.base import Store
+from relay.web.console.words import NOTES
+
+#: Sums of the ledger that tell of faults in the shop's own calls.
+_NOTED = ("noted_identifier", "refused_identifier", "refused_instruction")
 
 
 class Check(Struct, frozen=True):
@@ -45,6 +50,9 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
         for check in _site_settings(site):
             yield check
         yield await _klaviyo(site)
+        yield Check(f"Scopes for {site.site_id}", "ok", scopes(site))
+        for check in await _books(site, store):
+            yield check
         for origin in sorted(site.allowed_origins):
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
 
@@ -62,6 +70,44 @@ def _site_settings(site: Site) -> list[Check]:
     return found
 
 
+def scopes(site: Site) -> str:
+    """What the site's key must be allowed at Klaviyo, by the settings and by what its calls may ask for."""
+    needed = ["events:write", "profiles:write", *(["profiles:read"] if _asks_first(site) else [])]
+    return (
+        f"the key needs {', '.join(needed)}{_why_asked(site)}. Only if your calls ask for it: lists:write to put people"
+        " on lists or take them off; subscriptions:write, lists:write and profiles:read to subscribe and unsubscribe;"
+        " lists:read to unsubscribe from one list; data-privacy:write for relay forget"
+    )
+
+
+def _asks_first(site: Site) -> bool:
+    """Whether Klaviyo is asked for a profile before anything is filed under it."""
+    return not (site.create_profiles and site.update_profiles)
+
+
+def _why_asked(site: Site) -> str:
+    switches = {"RELAY_CREATE_PROFILES": site.create_profiles, "RELAY_UPDATE_PROFILES": site.update_profiles}
+    off = [name for name, is_on in switches.items() if not is_on]
+    return f" (to ask whether a profile is there: {' and '.join(off)} off)" if off else ""
+
+
+async def _books(site: Site, store: Store) -> list[Check]:
+    """What the shop's own calls have left in the books: metrics made, and what could not be used."""
+    try:
+        n = await store.read(lambda tx: tx.ledger.metrics(site.site_id))
+        counts = await store.read(lambda tx: tx.ledger.counts())
+    except StoreError:
+        return []  # said above
+    used = f"{n} of the {metrics.ROOM} this shop may make"
+    found = [Check(f"Metrics of {site.site_id}", "warning" if metrics.is_nearly_full(n) else "ok", used)]
+    odd = [
+        f"{'once' if count == 1 else f'{count:,} times'} {NOTES[reason]}"
+        for site_id, name, reason, count in counts
+        if site_id == site.site_id and name in _NOTED and reason in NOTES
+    ]
+    return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
+
+
 async def _klaviyo(site: Site) -> Check:
     subject = f"Klaviyo for {site.site_id}"
     if site.klaviyo_api_key is None:
@@ -77,6 +123,9 @@ async def _klaviyo(site: Site) -> Check:
     if answer.status == 401:
         return Check(subject, "failed", "the API key is not accepted (401)")
     if answer.status == 403:
+        if _asks_first(site):
+            text = f"the API key may not read profiles (profiles:read): deliveries wait{_why_asked(site)}"
+            return Check(subject, "failed", text)
         text = "the API key may not read profiles (profiles:read): events of e-mail links go out under their _kx"
         return Check(subject, "warning", text)
     if answer.status >= 400:

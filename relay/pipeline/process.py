@@ -97,7 +97,7 @@ class Processor:
         for row in rows:
             # The relay's own entries are not messages received from anybody.
             internal = row.entry.trust is Trust.KLAVIYO
-            for end in self._ends(tx, row.entry):
+            for end in self._ends(tx, row):
                 if not internal:
                     _add(sums, "received", "")
                     _add(sums, end.name, end.reason)
@@ -109,15 +109,16 @@ class Processor:
         tx.ledger.advance(self._site.site_id, rows[-1].seq)
         return True
 
-    def _ends(self, tx: Transaction, entry: Entry) -> Iterator[End]:
-        for received in entry.messages:
+    def _ends(self, tx: Transaction, row: JournalRow) -> Iterator[End]:
+        for received in row.entry.messages:
             try:
-                yield tx.attempt(partial(self._take, tx, entry, received))
+                yield tx.attempt(partial(self._take, tx, row.entry, received))
             except Exception as error:
                 if isinstance(error, StoreError) and not isinstance(error, StoreRefused):
                     raise
                 # A fault of ours in one message must stop neither its neighbours nor those behind it.
                 log.error("a message could not be processed", extra={"problem": describe(error)})
+                tx.ledger.note_failure(self._site.site_id, row.seq, received.message_id, at=self._clock.now())
                 yield End("dropped", DropReason.PROCESSING_FAILED)
 
     def _take(self, tx: Transaction, entry: Entry, received: parse.Received) -> End:

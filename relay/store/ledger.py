@@ -1,6 +1,6 @@
 """Events, sums, the processor's position and Klaviyo's pauses in SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -112,6 +112,33 @@ class Ledger:
                 "UPDATE events SET body = ?, visitor_id = NULL WHERE site_id = ? AND visitor_id = ?",
                 (_ERASED, site_id, visitor),
             )
+
+    def note_failure(self, site_id: str, seq: int, message_id: str, *, at: float) -> None:
+        """Processing a message of journal row ``seq`` has failed by a fault of ours."""
+        self._sql(
+            "INSERT INTO failures (site_id, seq, message_id, failed_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, seq, message_id) DO NOTHING",
+            (site_id, seq, message_id, at),
+        )
+
+    def failures(self, site_id: str, limit: int) -> dict[int, set[str]]:
+        """The message IDs that have failed, by journal row; up to ``limit`` messages, the oldest first."""
+        sql = "SELECT seq, message_id FROM failures WHERE site_id = ? ORDER BY seq, message_id LIMIT ?"
+        found: dict[int, set[str]] = {}
+        for seq, message_id in self._sql(sql, (site_id, limit)).fetchall():
+            found.setdefault(seq, set()).add(message_id)
+        return found
+
+    def forget_failures(self, site_id: str, seq: int, message_ids: Iterable[str]) -> None:
+        """They have been put back."""
+        for message_id in message_ids:
+            self._sql(
+                "DELETE FROM failures WHERE site_id = ? AND seq = ? AND message_id = ?", (site_id, seq, message_id)
+            )
+
+    def delete_failures(self, site_id: str, *, failed_before: float) -> None:
+        """Retention: what the journal does not hold any more cannot be put back."""
+        self._sql("DELETE FROM failures WHERE site_id = ? AND failed_at < ?", (site_id, failed_before))
 
     def pauses(self, site_id: str) -> Sequence[Pause]:
         """What Klaviyo refuses at present."""

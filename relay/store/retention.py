@@ -29,6 +29,7 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
     )
     position = await store.read(lambda tx: tx.ledger.position(site_id))
     trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)
+    await store.transact(lambda tx: tx.ledger.delete_failures(site_id, failed_before=now - JOURNAL_SECONDS), site_id)
     if expired or deleted or trimmed:
         log.info("kept house", extra={"site": site_id, "expired": expired, "deleted": deleted + trimmed})
 

@@ -1,5 +1,7 @@
 """Events are accepted once, kept for their time, emptied on request; pauses say what Klaviyo refuses."""
 
+from functools import partial
+
 import pytest
 
 from relay.delivery.states import State
@@ -58,6 +60,23 @@ def test_odd_ids_are_told_apart(opened: OpenStore) -> None:
     ids = ["a", "a ", "A", "a\x00", "a\x00b", "ä", "a\u0308", "\ufffd"]
     assert None not in [add(opened, message_id=each) for each in ids]
     assert [add(opened, message_id=each) for each in ids] == [None] * len(ids)
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def add_metric(tx: Transaction, site_id: str, name: str) -> None:
+    tx.ledger.add_metric(site_id, name, at=NOW)
+
+
+def test_a_metric_is_made_once_for_each_site(opened: OpenStore) -> None:
+    for site_id, name in (("shop", "Quiz Done"), ("shop", "Quiz Done"), ("shop", "quiz done"), ("other", "Quiz Done")):
+        opened.do(partial(add_metric, site_id=site_id, name=name))
+    assert opened.do(lambda tx: [tx.ledger.metrics(site_id) for site_id in ("shop", "other", "third")]) == [2, 1, 0]
+    asked = [("shop", "Quiz Done"), ("shop", "quiz done"), ("shop", "Quiz"), ("third", "Quiz Done")]
+    assert opened.do(lambda tx: [tx.ledger.has_metric(*each) for each in asked]) == [True, True, False, False]
+    opened.reopen()
+    assert opened.do(lambda tx: tx.ledger.has_metric("shop", "Quiz Done"))
 
 
 # --- retention -------------------------------------------------------------------------------------------------------

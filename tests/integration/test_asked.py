@@ -96,10 +96,10 @@ async def test_the_context_of_a_browsers_group_may_give_the_address(world: World
 @in_world()
 async def test_a_number_that_is_somebody_elses_gets_no_messages(world: World) -> None:
     await world.server({"type": "identify", "userId": "bob", "traits": {"email": BOB, "phone": NUMBER}})
-    both = {"properties": {"subscribe": True, "consent": ["email", "sms"]}}
+    both: dict[str, Any] = {"properties": {"subscribe": True, "consent": ["email", "sms"]}}
     await world.server({"type": "identify", "traits": {"email": ANN, "phone": NUMBER} | both})
     await world.browser().identify(email=ANN, phone=NUMBER, **both)
-    only_sms = {"properties": {"subscribe": True, "consent": "sms"}}
+    only_sms: dict[str, Any] = {"properties": {"subscribe": True, "consent": "sms"}}
     await world.browser().identify(email=ANN, phone=NUMBER, **only_sms)
     await world.process()
     assert [payload["channels"] for payload in await payloads(world, "subscribe")] == [["email"], ["email"], ["sms"]]

@@ -188,6 +188,50 @@ async def test_doctor_says_what_a_key_may_not_do(world: World) -> None:
     assert "profiles:read" in result.output
 
 
+@pytest.mark.parametrize("switch", ["RELAY_CREATE_PROFILES", "RELAY_UPDATE_PROFILES"])
+@in_world()
+async def test_doctor_fails_when_klaviyo_has_to_be_asked_first_and_may_not_be(world: World, switch: str) -> None:
+    world.sandbox.without("profiles:read")
+    result = await run_beside(world, "doctor", **{switch: "off"})
+    assert result.exit_code == 1
+    assert f"deliveries wait (to ask whether a profile is there: {switch} off)" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({}, "events:write, profiles:write. Only if"),
+        ({"create_profiles": False}, "profiles:read (to ask whether a profile is there: RELAY_CREATE_PROFILES off). "),
+        (
+            {"create_profiles": False, "update_profiles": False},
+            "RELAY_CREATE_PROFILES and RELAY_UPDATE_PROFILES off). ",
+        ),
+    ],
+    ids=["plain", "no new profiles", "no changes either"],
+)
+def test_doctor_says_which_scopes_the_settings_need(settings: dict[str, Any], needed: str) -> None:
+    said = doctor.scopes(Site(site_id="shop", write_key=WRITE_KEY, **settings))
+    assert needed in said
+    assert all(scope in said for scope in ("lists:write", "lists:read", "subscriptions:write", "data-privacy:write"))
+
+
+@in_world()
+async def test_doctor_tells_what_the_books_say_of_the_shops_own_calls(world: World) -> None:
+    await world.server(
+        {"type": "identify", "traits": {"email": "info@shop.com", "phone": "12", "subscribe": "true"}},
+        {"type": "track", "event": "Quiz Done", "context": {"traits": {"email": ANN}}},
+    )
+    await world.process()
+    metrics, *calls = await doctor._books(world.site, world.store)
+    assert (metrics.state, metrics.text) == ("ok", "1 of the 140 this shop may make")
+    assert {check.state for check in calls} == {"warning"}
+    said = [check.text for check in calls]
+    for words in ("a mailbox of a role", "a phone number that is none", "subscribe was neither true nor false"):
+        assert [text for text in said if text.startswith(f"once {words}")]
+    assert len(said) == 3
+    assert "info@shop.com" not in str(said)
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [

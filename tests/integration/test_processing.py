@@ -17,8 +17,9 @@ from relay.errors import StoreUnavailable
 from relay.pipeline import process
 from relay.pipeline.process import GROUP, POLL_SECONDS, RETRY_SECONDS, Processor
 from relay.pipeline.steps import End, Work
+from relay.reprocess import reprocess
 from relay.store.ledger import Ledger
-from tests.integration.world import CART, HOUR, LAMP, SECRETS, WRITE_KEY, World, in_world, iso
+from tests.integration.world import CART, DAY, HOUR, LAMP, SECRETS, WRITE_KEY, World, in_world, iso
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
 STATE = ("events", "persons", "identifiers", "links", "merges", "deliveries", "forgotten", "destinations")
@@ -73,6 +74,43 @@ async def test_a_message_that_cannot_be_processed_is_dropped_alone_and_leaves_no
     assert await world.rows("SELECT * FROM events WHERE message_id = 'poison'") == []
     assert len(await world.rows("SELECT * FROM persons")) == 1
     assert world.emails(CART) == [ANN]
+    # The fault is mended: what it had stopped is processed, and nothing else once more.
+    assert await reprocess(world.store, [world.site]) == 1
+    await world.settle()
+    assert await world.sums() == {"received": 6, "accepted": 5, "dropped processing_failed": 1}
+    assert [row["value"] for row in await world.rows("SELECT value FROM identifiers ORDER BY first_at")] == [ANN, BOB]
+    assert await reprocess(world.store, [world.site]) == 0
+
+
+@in_world(hold_seconds=0)
+async def test_a_message_put_back_twice_is_a_duplicate(world: World) -> None:
+    """The process may die between putting back and noting that it is done."""
+    shopper = world.browser()
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, RuntimeError, BOB)
+        await shopper.post({"type": "identify", "traits": {"email": BOB}, "messageId": "poison"})
+        await world.settle()
+    (row,) = await world.rows("SELECT * FROM failures")
+    await reprocess(world.store, [world.site])
+    await world.store.transact(
+        lambda tx: tx.ledger.note_failure("shop", row["seq"], "poison", at=world.clock.now()), "shop"
+    )
+    assert await reprocess(world.store, [world.site]) == 1
+    await world.settle()
+    assert await world.sums() == {"received": 3, "accepted": 1, "duplicate": 1, "dropped processing_failed": 1}
+
+
+@in_world(hold_seconds=0)
+async def test_what_the_journal_has_not_kept_cannot_be_put_back(world: World) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        failing(patch, RuntimeError, BOB)
+        await world.browser().post({"type": "identify", "traits": {"email": BOB}, "messageId": "poison"})
+        await world.settle()
+    assert len(await world.rows("SELECT * FROM failures")) == 1
+    world.clock.advance(8 * DAY)
+    await world.keep_house()
+    assert await world.rows("SELECT * FROM failures") == []
+    assert await reprocess(world.store, [world.site]) == 0
 
 
 @in_world()
