@@ -177,6 +177,8 @@ class Sender:
                 self._refused.add(lane)
             if all(each == Sent(answer=NOT_SENT) for each in sent):
                 self._resting[lane] = self._clock.monotonic() + RETRY_SECONDS
+            elif any(each.answer.is_good for each in sent):
+                self._resting.clear()  # it may have been the one call that asks
             self._back += zip(batch, sent, strict=True)
             self._rings.set()
 
