@@ -3,6 +3,8 @@
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -143,3 +145,18 @@ def exactly_once(relay: RelayProcess, klaviyo: SandboxControl, folder: Path, cal
     told_of = sum(caller.told_of for caller in callers)
     assert stand == {"event delivered": len(expected), "profile delivered": told_of}
     assert {refused["status"] for refused in klaviyo.state()["refused"]} <= {403}, "no call was wrong"
+
+
+def test_a_relay_killed_while_it_makes_its_database_starts_the_next_time(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    for kill in range(8):
+        relay = RelayProcess(tmp_path, port=free_port(), shop_url="http://localhost", klaviyo_url="http://localhost:9")
+        making = subprocess.Popen([sys.executable, "-m", "relay", "migrate"], env=relay._environment)
+        name = "relay.journal.db" if kill % 2 else "relay.db"
+        wait_until((tmp_path / name).exists, f"{name} is there")
+        threading.Event().wait(chance.uniform(0, 0.06))  # the moment of death, not a wait for something
+        making.kill()
+        making.wait()
+        assert relay.start().stop() == 0
+        for file in tmp_path.glob("relay.*db*"):
+            file.unlink()
