@@ -57,7 +57,7 @@ def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) ->
         own = [v for v in visitors if all(link.person_id == owner.person_id for link in tx.graph.links(site_id, v))]
         marks = [mark for each in erased for mark in _marks(each)] + [f'"visitor_id":"{v}"' for v in own]
         members = tx.graph.members(site_id, owner.person_id)
-        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id):
+        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id, and_sending=True):
             if delivery.person_id is None or delivery.person_id in members:
                 tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
         tx.ledger.erase_events(site_id, visitors=own, person_ids=members)

@@ -11,6 +11,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--crashes", type=int, default=20, help="how often the crash test kills the relay (long form: 200)"
     )
+    parser.addoption("--soak-days", type=int, default=132, help="how long the soak test's shop lives (long form: 400)")
     parser.addoption("--store", default="sqlite", choices=("sqlite", "postgres"), help="what the stories are told on")
 
 

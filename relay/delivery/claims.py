@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Container, Iterator
 
+import msgspec
+
 from relay.config import Site
 from relay.delivery.lanes import Lane
 from relay.delivery.pace import Traffic
 from relay.klaviyo.endpoints import Endpoint
+from relay.klaviyo.profiles import external_id
 from relay.model import DeliveryKind, Recipient
 from relay.store.base import Transaction
 from relay.store.rows import Claimed, Want
@@ -39,8 +42,17 @@ class Claims:
             if lane in (Lane.EVENT, Lane.BULK) or lane in resting:
                 continue
             room = self._room(lane) - under_way[lane]
-            if room > 0:
-                found += claim.batches(lane, Want(kind=lane.value.kind, limit=room * lane.value.most))
+            if room <= 0:
+                continue
+            # The one call that asks how things are need not carry many.
+            most = lane.value.most if all(map(self._traffic.is_well, lane.value.endpoints)) else 1
+            want = Want(kind=lane.value.kind, limit=room * most)
+            if lane is Lane.PROFILE:  # live events wait for their profile: it must not stand behind old ones
+                live = claim.batches(lane, msgspec.structs.replace(want, due_since=now - LIVE_SECONDS))
+                found += live
+                want = msgspec.structs.replace(want, limit=want.limit - len(live))
+            if want.limit > 0:
+                found += claim.batches(lane, want)
         return found if Lane.EVENT in resting else [*found, *self._events(claim, under_way)]
 
     def _events(self, claim: "_Claim", under_way: Counter[Lane]) -> Iterator[Batch]:
@@ -52,20 +64,19 @@ class Claims:
             yield from live
             room -= len(live)
         untried: bool | None = None
-        if self._may_go_in_bulk():
-            most = Lane.BULK.value.most
-            backlog = Want(kind=event, limit=most, due_before=live_since, untried=True)
+        bulk_room = self._room(Lane.BULK) - under_way[Lane.BULK]
+        if self._may_go_in_bulk() and (bulk_room > 0 or self._traffic.is_well(Endpoint.BULK_EVENTS)):
+            backlog = Want(kind=event, limit=Lane.BULK.value.most, due_before=live_since, untried=True)
             if claim.has(backlog, FEWEST_FOR_BULK):
-                untried = False
-                for _ in range(self._room(Lane.BULK) - under_way[Lane.BULK]):
+                untried = False  # the rest of it is left to the next bulk call
+                for _ in range(bulk_room):
                     yield from claim.batches(Lane.BULK, backlog)
         if room > 0:
             yield from claim.batches(Lane.EVENT, Want(kind=event, limit=room, due_before=live_since, untried=untried))
 
     def _may_go_in_bulk(self) -> bool:
         """Not while events do not get through one by one, and not where every profile has to be asked for first."""
-        well = self._traffic.is_well
-        return well(Endpoint.CREATE_EVENT) and well(Endpoint.BULK_EVENTS) and self._site.create_profiles
+        return self._traffic.is_well(Endpoint.CREATE_EVENT) and self._site.create_profiles
 
     def _room(self, lane: Lane) -> int:
         endpoints = lane.value.endpoints
@@ -113,7 +124,11 @@ class _Claim:
     def _look_up(self, person_id: str | None, visitor_id: str | None) -> Recipient | None:
         site_id, graph = self._site.site_id, self._tx.graph
         if person_id is not None:
-            return graph.recipient(site_id, graph.canonical(site_id, person_id))
+            canonical = graph.canonical(site_id, person_id)
+            found = graph.recipient(site_id, canonical)
+            if found is None or self._site.email_primary:
+                return found
+            return msgspec.structs.replace(found, external_id=external_id(graph.customer_id(site_id, canonical)))
         if self._site.anonymous_id and visitor_id is not None:
             return Recipient(anonymous_id=visitor_id)
         return None

@@ -11,7 +11,7 @@ import msgspec
 
 from relay.clock import Clock
 from relay.config import Forward, Site
-from relay.delivery.policy import RETRIED, Alone, GivenBack, Outcome
+from relay.delivery.policy import Alone, GivenBack, Outcome, is_refused
 from relay.delivery.profiles import Profiles
 from relay.delivery.sent import Sent, proof, recipient
 from relay.klaviyo import mapping
@@ -73,7 +73,7 @@ class Events:
             else:
                 is_named = not pointed or number in pointed
                 sent[index] = Sent(answer=answer, outcome=self._outcome(answer, is_named=is_named))
-        if _is_refused(answer):
+        if is_refused(answer):
             self._refusals += 1
         elif answer.is_good:
             self._refusals = 0
@@ -83,7 +83,7 @@ class Events:
         """What becomes of one event of a bulk call; None: as the answer says."""
         if answer.status == 429:
             return GivenBack()  # due as before, so that it stays backlog
-        if not _is_refused(answer):
+        if not is_refused(answer):
             return None
         # Klaviyo has processed none of them: those it does not name go on together.
         return Alone(self._clock.now()) if is_named or self._refusals >= MOST_REFUSALS else GivenBack()
@@ -104,9 +104,3 @@ class Events:
             page_url=kept.page_url,
             traits=self._site.forward is not Forward.SHADOW and self._site.update_profiles,
         )
-
-
-def _is_refused(answer: Answer) -> bool:
-    """Whether Klaviyo has read the call and will not take it."""
-    passing = {401, 403, 429, *RETRIED}
-    return answer.status is not None and 400 <= answer.status < 500 and answer.status not in passing

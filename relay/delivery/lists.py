@@ -8,6 +8,7 @@ import msgspec
 from relay.config import Site
 from relay.delivery import members
 from relay.delivery.pace import Traffic
+from relay.delivery.policy import is_refused
 from relay.delivery.profiles import Profiles
 from relay.delivery.sent import Sent, proof, recipient, skipped
 from relay.klaviyo import lists, mapping
@@ -79,7 +80,11 @@ class Lists:
         pointed = lists.pointed(body, answer.pointers)
         rest = {index: klaviyo_id for index, klaviyo_id in ids.items() if klaviyo_id not in pointed}
         sent = {index: Sent(answer=answer) for index in ids}
-        if answer.status is not None and 400 <= answer.status < 500 and pointed and rest:
+        if answer.status == 400 and not pointed and len(ids) > 1:
+            whole = list(ids)  # it does not say who: half of them at a time
+            for half in (whole[: len(whole) // 2], whole[len(whole) // 2 :]):
+                sent |= await self._call(list_id, {index: ids[index] for index in half}, call)
+        elif is_refused(answer) and pointed and rest:
             # Klaviyo names those it does not have: the others go without them.
             sent |= await self._call(list_id, rest, call)
         return sent

@@ -50,12 +50,17 @@ async def _find(
     found: dict[int, list[Subscriber]] = {}
     unasked: dict[int, Sent] = {}
     for field, indexes in wanted.items():
-        for values in chunks(list(indexes), MOST_FOUND):
+        left = [list(values) for values in chunks(list(indexes), MOST_FOUND)]
+        while left:
+            values = left.pop(0)
             answer = await client.find_profiles(field, values, subscriptions=subscriptions)
             try:
                 profiles = profiles_found(answer.document) if answer.is_good else {}
             except ValueError:
                 answer = Answer(status=None, error="unreadable")
+            if answer.status == 400 and len(values) > 1:  # one of them is no address to Klaviyo: the others go on
+                left += [values[: len(values) // 2], values[len(values) // 2 :]]
+                continue
             if not answer.is_good:
                 unasked |= {index: Sent(answer=answer) for value in values for index in indexes[value]}
             for profile in profiles.values():

@@ -71,6 +71,11 @@ class Dead(Struct, frozen=True):
 Outcome = Delivered | RetryAt | WaitUntil | GivenBack | Alone | Skipped | Dead
 
 
+def is_refused(answer: Answer) -> bool:
+    """Whether Klaviyo has read the call and will not take it."""
+    return outcome(answer, attempts=1, first_attempt_at=0.0, now=0.0, jitter=0.0) == Dead(Reason.REFUSED)
+
+
 def outcome(answer: Answer, *, attempts: int, first_attempt_at: float, now: float, jitter: float) -> Outcome:
     """What follows from ``answer`` to try number ``attempts``. Times in epoch seconds, ``jitter`` in [0, 1)."""
     status = answer.status

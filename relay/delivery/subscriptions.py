@@ -8,7 +8,7 @@ import msgspec
 from relay.clock import Clock
 from relay.config import Site
 from relay.delivery import members
-from relay.delivery.policy import PAUSE_SECONDS, WaitUntil
+from relay.delivery.policy import PAUSE_SECONDS, WaitUntil, is_refused
 from relay.delivery.sent import Sent, recipient, skipped
 from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.client import Body, KlaviyoClient
@@ -112,7 +112,13 @@ class Subscriptions:
         pointed = {left[place] for place in job.pointed(answer.pointers)}
         sent = {index: Sent(answer=answer) for index in taken}
         rest = [index for index in taken if index not in pointed]
-        if answer.status is not None and 400 <= answer.status < 500 and pointed and rest:
+        if answer.status == 400 and not pointed and len(taken) > 1:
+            # It does not say who: half of them at a time.
+            for half in (taken[: len(taken) // 2], taken[len(taken) // 2 :]):
+                again = body_of([wishes[index] for index in half])
+                if again.body is not None:
+                    sent |= await self._ended(again, half, wishes, await call(again.body), body_of, call)
+        elif is_refused(answer) and pointed and rest:
             again = body_of([wishes[index] for index in rest])
             if again.body is not None:
                 sent |= await self._ended(again, rest, wishes, await call(again.body), body_of, call)

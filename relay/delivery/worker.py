@@ -87,7 +87,7 @@ class Sender:
         def fresh(tx: Transaction) -> int:
             for pause in tx.ledger.pauses(site_id):
                 tx.ledger.resume(site_id, pause.scope)
-            return tx.dispatch.rescue(site_id, lease_before=float("inf"), owner=self._owner)
+            return tx.dispatch.rescue(site_id, lease_before=float("inf"), owner=self._owner, now=self._clock.now())
 
         if rescued := await self._store.transact(fresh, site_id):
             log.info("took back deliveries of an earlier process", extra={"rescued": rescued})
@@ -142,7 +142,7 @@ class Sender:
             self._tell_pauses(tx, pauses, now)
             if not claims or self._site.klaviyo_api_key is None:
                 return []
-            tx.dispatch.rescue(self._site.site_id, lease_before=now, owner=self._owner)
+            tx.dispatch.rescue(self._site.site_id, lease_before=now, owner=self._owner, now=now)
             return self._claims.take(tx, self._under_way, now, resting=resting)
 
         try:
@@ -283,10 +283,10 @@ class Sender:
 
     async def _until_next(self) -> float:
         """Seconds until something is due, or an endpoint may be asked again."""
-        site_id = self._site.site_id
-        due = await self._store.read(lambda tx: tx.dispatch.next_due(site_id))
-        if due is None:
-            return IDLE_SECONDS
-        # Due already but not claimed: its endpoint is closed, its lane is full, or something must go before it.
-        wait = max(due - self._clock.now(), 0.0) or self._traffic.opens_in() or RETRY_SECONDS
-        return min(IDLE_SECONDS, wait)
+        site_id, now = self._site.site_id, self._clock.now()
+        due = await self._store.read(lambda tx: tx.dispatch.next_due(site_id, after=now))
+        waits = [IDLE_SECONDS] if due is None else [IDLE_SECONDS, due - now]
+        if await self._store.read(lambda tx: tx.dispatch.is_due(site_id, now=now)):
+            # Due but not claimed: its endpoint is closed, its lane is full, or something must go before it.
+            waits.append(self._traffic.opens_in() or RETRY_SECONDS)
+        return min(waits)

@@ -62,11 +62,11 @@ class KlaviyoClient:
         #: Connections of their own for each endpoint: those that hang there are missed by no other.
         self._connections: dict[Endpoint, _Connections] = {}
         self._ssl = httpx.create_ssl_context()
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Begin no further call; those under way may end."""
-        self._is_stopping = True
+        self._stopping.set()
 
     async def close(self) -> None:
         for connections in self._connections.values():
@@ -137,8 +137,10 @@ class KlaviyoClient:
     ) -> Answer:
         # The connection first: between the leave and the call there is then nothing left to wait for.
         async with self._to(endpoint) as connection:
+            if self._stopping.is_set():
+                return NOT_SENT
             ticket = await self._traffic.admit(endpoint)
-            if ticket is None or self._is_stopping:
+            if ticket is None or self._stopping.is_set():
                 if ticket is not None:
                     self._traffic.give_back(endpoint, ticket)
                 return NOT_SENT

@@ -24,7 +24,7 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import attribute, decide, metrics
+from relay.pipeline import attribute, decide, metrics, optin
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -122,8 +122,7 @@ def _changes(work: Work) -> Iterator[Draft]:
     known = _recipient(work)
     for kind, change in ((DeliveryKind.UNSUBSCRIBE, asked.unsubscribe), (DeliveryKind.SUBSCRIBE, asked.subscribe)):
         if change is not None:
-            channels = tuple(channel for channel in change.channels if _is_theirs(work, channel, known))
-            yield _subscription(work, kind, change, channels)
+            yield from _subscription(work, kind, change, known)
     is_proven = any(_is_theirs(work, channel, known) for channel in _REACHES)
     for kind, list_id in ((DeliveryKind.LIST_REMOVE, asked.leaves), (DeliveryKind.LIST_ADD, asked.joins)):
         if list_id is not None:
@@ -136,14 +135,33 @@ def _changes(work: Work) -> Iterator[Draft]:
             )
 
 
-def _subscription(work: Work, kind: DeliveryKind, change: SubscriptionChange, channels: tuple[str, ...]) -> Draft:
-    payload = msgspec.structs.replace(change, channels=channels or change.channels)
-    return _draft(
+def _subscription(
+    work: Work, kind: DeliveryKind, change: SubscriptionChange, known: Recipient | None
+) -> Iterator[Draft]:
+    theirs = tuple(channel for channel in change.channels if _is_theirs(work, channel, known))
+    decision = _asked(work, is_proven=bool(theirs))
+    change = msgspec.structs.replace(change, channels=theirs or change.channels)
+    person_id, graph, site_id = work.resolution.person_id, work.tx.graph, work.site.site_id
+    if decision.state is not State.SUPPRESSED and person_id is not None:
+        subscribes = kind is DeliveryKind.SUBSCRIBE
+        found = graph.traits(site_id, person_id).get(optin.MEMORY)
+        memory = found if isinstance(found, dict) else {}
+        if subscribes:
+            channels = optin.new_channels(change, memory, is_dated=work.instructions.is_dated)
+            if not channels:
+                work.tx.ledger.count(site_id, "refused_instruction", "repeated_subscribe")
+                return
+            change = msgspec.structs.replace(change, channels=channels)
+        after = optin.remember(memory, change, subscribes=subscribes)
+        graph.remember_traits(site_id, person_id, {optin.MEMORY: after})
+    yield _draft(
         work,
-        _asked(work, is_proven=bool(channels)),
+        decision,
         kind=kind,
         unique_id=_unique_id(work, kind, change.list_id),
-        payload=msgspec.json.encode(payload).decode(),
+        payload=msgspec.json.encode(change).decode(),
+        # Consent is an address's: it is not told of another one the person may have got by the time it goes out.
+        recipient=msgspec.json.encode(msgspec.structs.replace(known, traits={})) if known and theirs else None,
     )
 
 

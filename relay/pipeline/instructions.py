@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from relay.config import LIST_ID
@@ -40,6 +41,7 @@ class Instructions(Struct, frozen=True, kw_only=True):
     joins: str | None = None  #: a list's ID
     leaves: str | None = None
     subscribe: SubscriptionChange | None = None
+    is_dated: bool = False  #: the call says when the person has agreed
     unsubscribe: SubscriptionChange | None = None
     is_membership: bool = False  #: a call about an audience: no event of the shop's
     notes: tuple[str, ...] = ()
@@ -60,19 +62,14 @@ def instructions(message: Message, claims: Claims, trust: Trust, default_list: s
     found = optin.wish(_said(message), list_id, message, claims, trust)
     subscribe = unsubscribe = None
     if found.change is not None and found.subscribes:
-        subscribe = SubscriptionChange(
-            channels=found.change.channels,
-            consented_at=found.change.consented_at,
-            list_id=list_id or default_list,
-            source=found.change.source,
-            historical=found.change.historical,
-        )
+        subscribe = msgspec.structs.replace(found.change, list_id=list_id or default_list)
     elif found.change is not None:
         unsubscribe = found.change
     return Instructions(
         patch=patch,
         joins=list_id if is_list_wanted and not found.is_said else None,
         subscribe=subscribe,
+        is_dated=found.is_dated,
         unsubscribe=unsubscribe,
         notes=(*notes, *found.notes),
     )
@@ -82,6 +79,7 @@ def of_the_person(traits: dict[str, Any], patch: ProfilePatch | None) -> dict[st
     """Return the traits that are to be remembered: without instructions, and with an empty text, which says nothing, in
     the place of those that ``patch`` clears or makes other at Klaviyo than they are here."""
     told = _without_words(traits)
+    told.pop(optin.MEMORY, None)
     if isinstance(nested := told.get("properties"), dict):
         told["properties"] = _without_words(nested) or None
     if patch is not None:

@@ -4,6 +4,10 @@ Only ``subscribe: true`` signs anybody up and only ``subscribe: false`` signs th
 neither. Signing up is for e-mail unless ``consent`` (``["email", "sms"]``) or ``smsConsent`` say otherwise; signing off
 without them is for both, since who wants no more wants none. A channel needs the address the call speaks of: one that
 it gives wrongly is not replaced by an older one, and a browser speaks only of those that it gives.
+
+SDKs repeat what they have once been told with every identify call, and whoever unsubscribes at Klaviyo in between does
+not tell them. So the same ``subscribe: true`` again is no new opt-in, unless ``consentedAt`` says that it is a later
+one or the person has unsubscribed here meanwhile. Unsubscribing is heard every time.
 """
 
 from collections.abc import Mapping
@@ -26,6 +30,8 @@ WORDS = frozenset(
 _CHANNELS = {"email": IdentifierKind.EMAIL, "sms": IdentifierKind.PHONE}
 _MISSING = {"email": "email_without_address", "sms": "sms_without_phone"}
 _MAX_SOURCE = 250
+#: The trait under which a person's opt-ins are remembered: Klaviyo's reserved names are never sent.
+MEMORY = "$opt_ins"
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -33,6 +39,7 @@ class Wish(Struct, frozen=True, kw_only=True):
 
     subscribes: bool = False
     change: SubscriptionChange | None = None
+    is_dated: bool = False  #: the call says when
     is_said: bool = False  #: something stood there
     notes: tuple[str, ...] = ()
 
@@ -53,15 +60,40 @@ def wish(said: Mapping[str, Any], list_id: str | None, message: Message, claims:
     notes = tuple(_MISSING[channel] for channel in wanted if channel not in channels)
     if not channels:
         return Wish(is_said=True, notes=notes)
-    consented_at, historical = _when(said, message, trust)
+    dated_at = _when(said, message)
+    historical = said.get("historicalImport", said.get("historical_import")) is True and trust is Trust.SERVER
     change = SubscriptionChange(
         channels=channels,
-        consented_at=consented_at,
+        consented_at=message.occurred_at if dated_at is None else dated_at,
         list_id=list_id,
         source=_source(said),
-        historical=historical and subscribes,
+        historical=historical and subscribes and dated_at is not None,
     )
-    return Wish(subscribes=subscribes, change=change, is_said=True, notes=notes)
+    return Wish(subscribes=subscribes, change=change, is_dated=dated_at is not None, is_said=True, notes=notes)
+
+
+def new_channels(change: SubscriptionChange, memory: Mapping[str, Any], *, is_dated: bool) -> tuple[str, ...]:
+    """Return the channels for which this opt-in is not the same as one that was heard before."""
+    known = {channel: memory.get(_key(channel, change.list_id)) for channel in change.channels}
+    return tuple(
+        channel
+        for channel, heard in known.items()
+        if not isinstance(heard, int | float) or (is_dated and change.consented_at > heard)
+    )
+
+
+def remember(memory: Mapping[str, Any], change: SubscriptionChange, *, subscribes: bool) -> dict[str, Any]:
+    """Return what is to be remembered of a person's opt-ins after ``change``; without a list it ends them all."""
+    keys = {_key(channel, change.list_id) for channel in change.channels}
+    if subscribes:
+        return {**memory, **dict.fromkeys(keys, change.consented_at)}
+    if change.list_id is None:
+        return {key: at for key, at in memory.items() if key.partition(":")[0] not in change.channels}
+    return {key: at for key, at in memory.items() if key not in keys}
+
+
+def _key(channel: str, list_id: str | None) -> str:
+    return channel if list_id is None else f"{channel}:{list_id}"
 
 
 def _channels(said: Mapping[str, Any], subscribes: bool) -> tuple[str, ...]:
@@ -95,13 +127,11 @@ def _is_meant(channel: str, claims: Claims, trust: Trust, *, subscribes: bool) -
     return trust is Trust.SERVER and not (subscribes and f"invalid_{kind}" in claims.refused)
 
 
-def _when(said: Mapping[str, Any], message: Message, trust: Trust) -> tuple[float, bool]:
-    """When the person said so, and whether that was long ago and elsewhere. A browser's word is always of now."""
+def _when(said: Mapping[str, Any], message: Message) -> float | None:
+    """When the person said so, where the call tells; nobody has agreed to anything in the future."""
     text = values.text(said.get("consentedAt", said.get("consented_at")))
-    at = parse_time(text) if text and trust is Trust.SERVER else None
-    if at is None or at > message.occurred_at:
-        return message.occurred_at, False
-    return at, said.get("historicalImport", said.get("historical_import")) is True
+    at = parse_time(text) if text else None
+    return at if at is not None and at <= message.occurred_at else None
 
 
 def _source(said: Mapping[str, Any]) -> str | None:

@@ -39,7 +39,7 @@ def ask_consent(work: Work) -> End | None:
         return None
     if entry.visitor_id is not None and consent.is_denied(work.message.context):
         work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
-        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id]):
+        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id], and_sending=True):
             if delivery.kind not in _WITHDRAWALS:
                 work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
     return End("dropped", DropReason.CONSENT)
@@ -101,7 +101,7 @@ def hear_klaviyo(work: Work) -> End | None:
     """Klaviyo's script has identified this visitor: what it queued itself until now, it replays itself."""
     knows_now = decide.knows(work.klaviyo) and work.entry.trust is Trust.BROWSER
     if knows_now and work.entry.visitor_id is not None and work.site.forward is not Forward.ALL:
-        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id]):
+        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_sending=True):
             if delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
                 work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
     return None
@@ -148,7 +148,7 @@ def end_the_story(work: Work) -> End | None:
     visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
     if person_id is not None:
         visitors += work.tx.graph.visitors_of(site_id, person_id)
-    for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id):
+    for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_sending=True):
         if delivery.commerce_kind in ABANDONMENT_KINDS and delivery.occurred_at <= work.message.occurred_at:
             work.tx.outbox.only_record(delivery)
     return None

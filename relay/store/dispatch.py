@@ -20,7 +20,8 @@ from relay.store.rows import Claimed, Dying, Want
 #: Finds whom a delivery goes to, by its person and its visitor; None: nobody who can be told.
 FindRecipient = Callable[[str | None, str | None], Recipient | None]
 
-#: An event lets a due change of its person's profile go first, but not for longer than this after it was first tried.
+#: An event lets a due change of its person's profile go first, but not for longer than this after it was first tried,
+#: or due.
 HEAD_START_SECONDS = 300.0
 
 #: Deliveries that name nobody: their payload is all they need.
@@ -29,12 +30,18 @@ _COLUMNS = (
     "d.delivery_id, d.kind, d.unique_id, d.metric, d.action, d.line, d.occurred_at, d.attempts, d.first_attempt_at,"
     " d.cause, d.evidence, d.confidence, d.backfill, d.person_id, d.payload, d.recipient, e.body, d.visitor_id"
 )
+#: Said while a delivery was under way: what comes back unsent is not tried again.
+_RECALLED = (
+    f"kind <> '{DeliveryKind.DELETION}'"
+    f" AND reason IN ('{Reason.NATIVE_REPLAYED}', '{Reason.CONSENT_WITHDRAWN}', '{Reason.FORGOTTEN}')"
+)
 _CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
 #: In the order they were queued, and never beside anything else of the same person. What is still held, and may never
-#: be sent, is not waited for.
+#: be sent, is not waited for; and a profile, which events wait for, does not wait for lists and subscriptions.
 _IN_TURN = (
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
     f" AND p.delivery_id < d.delivery_id AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES})"
+    " AND (p.kind = 'profile') = (d.kind = 'profile')"
     " AND (p.state = 'sending' OR p.first_attempt_at IS NOT NULL OR p.due_at <= ?))"
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
     " AND p.state = 'sending')"
@@ -42,7 +49,7 @@ _IN_TURN = (
 _AFTER_PROFILE = (
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
     f" AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES}) AND p.kind = 'profile'"
-    " AND p.due_at <= ? AND coalesce(p.first_attempt_at, ?) > ?)"
+    " AND p.due_at <= ? AND coalesce(p.first_attempt_at, p.due_at) > ?)"
 )
 
 
@@ -71,7 +78,7 @@ class Dispatch:
         where, values = _due(site_id, want, now)
         if want.kind is DeliveryKind.EVENT and profiles_first:
             where += _AFTER_PROFILE
-            values += [now, now, now - HEAD_START_SECONDS]
+            values += [now, now - HEAD_START_SECONDS]
         elif want.kind in STATE_KINDS:
             where += _IN_TURN
             values.append(now)
@@ -146,35 +153,58 @@ class Dispatch:
             values["reason"] = reason
         if not counts:
             values["attempts"] = delivery.attempts - 1
-            if not was_sent and delivery.attempts == 1:
-                values["first_attempt_at"] = None
+            if not was_sent and delivery.is_first:
+                values["first_attempt_at"] = None  # Klaviyo has never heard of it
+                if delivery.kind not in (DeliveryKind.SUBSCRIBE, DeliveryKind.UNSUBSCRIBE):
+                    values["recipient"] = None
         try:
             move(self._sql, delivery.delivery_id, [State.SENDING], state, lease_owner_was=lease_owner, **values)
         except IllegalTransition:
             return False
+        if state is State.READY:
+            self._end_recalled("delivery_id = ?", (delivery.delivery_id,), at=at)
+        elif state is State.DELIVERED:  # the word came too late
+            self._sql(
+                f"UPDATE deliveries SET reason = cause WHERE delivery_id = ? AND {_RECALLED}", (delivery.delivery_id,)
+            )
         return True
 
-    def rescue(self, site_id: str, *, lease_before: float, owner: str) -> int:
+    def _end_recalled(self, which: str, values: Sequence[Any], *, at: float) -> None:
+        check_step(State.READY, State.SUPPRESSED)
+        self._sql(
+            "UPDATE deliveries SET state = ?, settled_at = ?, recipient = NULL"
+            f" WHERE {which} AND state = 'ready' AND {_RECALLED}",
+            (State.SUPPRESSED, at, *values),
+        )
+
+    def rescue(self, site_id: str, *, lease_before: float, owner: str, now: float) -> int:
         """Give back what others than ``owner`` hold since before ``lease_before``: their worker died or hangs."""
         cursor = self._sql(
             "UPDATE deliveries SET state = ?, lease_owner = NULL, lease_until = NULL"
             " WHERE site_id = ? AND state = ? AND lease_until < ? AND lease_owner <> ?",
             (State.READY, site_id, State.SENDING, lease_before, owner),
         )
+        if cursor.rowcount:
+            self._end_recalled("site_id = ?", (site_id,), at=now)
         return int(cursor.rowcount)
 
-    def next_due(self, site_id: str) -> float | None:
-        """When the next delivery becomes due or the next lease ends."""
+    def next_due(self, site_id: str, *, after: float = 0.0) -> float | None:
+        """When the next delivery becomes due, or the next lease ends, later than ``after``."""
         times = [
             self._sql(
-                "SELECT min(due_at) FROM deliveries WHERE site_id = ? AND kind = ? AND state IN ('ready', 'held')",
-                (site_id, kind),
+                "SELECT min(due_at) FROM deliveries WHERE site_id = ? AND kind = ? AND state IN ('ready', 'held')"
+                " AND due_at > ?",
+                (site_id, kind, after),
             ).fetchone()[0]
             for kind in DeliveryKind
         ]
-        leased = "SELECT min(lease_until) FROM deliveries WHERE site_id = ? AND state = 'sending'"
-        times.append(self._sql(leased, (site_id,)).fetchone()[0])
+        leased = "SELECT min(lease_until) FROM deliveries WHERE site_id = ? AND state = 'sending' AND lease_until > ?"
+        times.append(self._sql(leased, (site_id, after)).fetchone()[0])
         return min((time for time in times if time is not None), default=None)
+
+    def is_due(self, site_id: str, *, now: float) -> bool:
+        """Whether anything is due that nobody has claimed."""
+        return any(self.has_backlog(site_id, Want(kind=kind, limit=1), 1, now=now) for kind in DeliveryKind)
 
     # The dead
 
@@ -244,6 +274,7 @@ def _claimed(site_id: str, row: Sequence[Any], recipient: Recipient | None, now:
         occurred_at=row[6],
         attempts=row[7] + 1,
         first_attempt_at=now if row[8] is None else row[8],
+        is_first=row[8] is None,
         cause=Reason(row[9]),
         evidence=row[10],
         confidence=row[11],

@@ -143,6 +143,19 @@ class Graph:
             traits=traits,
         )
 
+    def customer_id(self, site_id: str, person_id: str) -> str | None:
+        """The shop's own ID of the person, the latest a server gave: a browser may name anybody's."""
+        found = [
+            row
+            for member in self.members(site_id, person_id)
+            for row in self._sql(
+                "SELECT last_at, value FROM identifiers"
+                " WHERE site_id = ? AND person_id = ? AND kind = ? AND trust <> ?",
+                (site_id, member, IdentifierKind.CUSTOMER_ID, Trust.BROWSER),
+            ).fetchall()
+        ]
+        return max(found)[1] if found else None
+
     def traits(self, site_id: str, person_id: str) -> dict[str, Any]:
         row = self._sql(
             "SELECT traits FROM persons WHERE site_id = ? AND person_id = ?", (site_id, person_id)

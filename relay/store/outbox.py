@@ -64,6 +64,7 @@ class Outbox:
         visitors: Iterable[str] = (),
         person_id: str | None = None,
         states: Sequence[State] = (State.WAITING, State.HELD, State.READY),
+        and_sending: bool = False,
     ) -> list[Unsent]:
         """Deliveries of these visitors, or of this person, that have not left yet, oldest first."""
         found: dict[int, Unsent] = {}
@@ -76,6 +77,9 @@ class Outbox:
                 (site_id, value, *states),
             ):
                 found[row[0]] = _unsent(row)
+            if and_sending:
+                sending = f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ? AND {column} = ? AND state = 'sending'"
+                found |= {row[0]: _unsent(row) for row in self._sql(sending, (site_id, value))}
         return [found[key] for key in sorted(found)]
 
     def last_order_at(self, site_id: str, *, visitors: Iterable[str], person_ids: Iterable[str]) -> float | None:
@@ -121,6 +125,9 @@ class Outbox:
     def suppress(self, delivery: Unsent, reason: Reason, *, at: float) -> None:
         """Klaviyo must not be told after all."""
         check_step(delivery.state, State.SUPPRESSED)
+        if delivery.state is State.SENDING:  # if it comes back, it ends (``Dispatch.settle``)
+            self._sql("UPDATE deliveries SET reason = ? WHERE delivery_id = ?", (reason, delivery.delivery_id))
+            return
         move(self._sql, delivery.delivery_id, [delivery.state], State.SUPPRESSED, reason=reason, settled_at=at)
 
     def only_record(self, delivery: Unsent) -> None:

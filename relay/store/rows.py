@@ -68,6 +68,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
     backfill: bool = False
     payload: str | None = None
+    recipient: bytes | None = None  #: whom it names from the start: consent is an address's
 
     @classmethod
     def errand(
@@ -149,6 +150,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     occurred_at: float
     attempts: int  #: tries begun, this one included
     first_attempt_at: float
+    is_first: bool  #: Klaviyo cannot have seen it on an earlier try
     cause: Reason
     evidence: str
     confidence: float

@@ -220,7 +220,7 @@ def test_a_send_cannot_end_in_a_state_the_drawing_does_not_have(opened: OpenStor
 def test_who_has_lost_the_lease_cannot_settle(opened: OpenStore) -> None:
     opened.add()
     (slow,) = opened.claim(owner="slow", lease=60)
-    opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 61, owner="me"))
+    opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 61, owner="me", now=NOW))
     (quick,) = opened.claim(owner="quick", now=NOW + 61)
     assert settle(opened, slow, State.DEAD, owner="slow") is False
     assert settle(opened, quick, State.DELIVERED, owner="quick") is True
@@ -241,9 +241,9 @@ def test_a_delivery_is_settled_once(opened: OpenStore) -> None:
 def test_a_lease_that_ran_out_is_given_back(opened: OpenStore) -> None:
     opened.add()
     (lost,) = opened.claim(owner="died", lease=60)
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 60, owner="me")) == 0
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 60, owner="me", now=NOW)) == 0
     assert opened.claim(now=NOW + 60) == []
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 60.1, owner="me")) == 1
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 60.1, owner="me", now=NOW)) == 1
     (found,) = opened.claim(now=NOW + 61)
     assert (found.delivery_id, found.attempts) == (lost.delivery_id, 2)
 
@@ -252,14 +252,14 @@ def test_who_asks_loses_nothing_to_the_rescue(opened: OpenStore) -> None:
     """A sender knows what it has under way, whatever the clock says."""
     opened.add()
     opened.claim(owner="me", lease=60)
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + DAY, owner="me")) == 0
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + DAY, owner="you")) == 1
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + DAY, owner="me", now=NOW)) == 0
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + DAY, owner="you", now=NOW)) == 1
 
 
 def test_rescue_is_for_one_site(opened: OpenStore) -> None:
     opened.add(site_id="other")
     opened.claim(site_id="other")
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=float("inf"), owner="me")) == 0
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=float("inf"), owner="me", now=NOW)) == 0
 
 
 def test_a_claim_outlives_the_process_and_can_be_rescued(opened: OpenStore) -> None:
@@ -267,7 +267,7 @@ def test_a_claim_outlives_the_process_and_can_be_rescued(opened: OpenStore) -> N
     opened.claim()
     opened.reopen()
     assert opened.claim() == []
-    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=float("inf"), owner="me")) == 1
+    assert opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=float("inf"), owner="me", now=NOW)) == 1
     assert len(opened.claim()) == 1
 
 
@@ -292,17 +292,47 @@ def test_the_next_due_is_the_earliest_of_due_times_and_leases(opened: OpenStore)
 
 @pytest.mark.parametrize("kind", STATE_KINDS)
 def test_one_persons_changes_go_one_after_the_other(opened: OpenStore, kind: DeliveryKind) -> None:
-    first = opened.add(kind=DeliveryKind.PROFILE, payload="{}").unique_id
+    before = DeliveryKind.PROFILE if kind is DeliveryKind.PROFILE else DeliveryKind.LIST_REMOVE
+    first = opened.add(kind=before).unique_id
     second = opened.add(kind=kind, due_at=NOW - 60).unique_id
     other = opened.add(kind=kind, person_id="somebody").unique_id
-    assert names(opened.claim(kinds=[kind])) == ([other] if kind != DeliveryKind.PROFILE else [first, other])
-    for delivery in opened.claim(kinds=[DeliveryKind.PROFILE]):
-        assert delivery.unique_id == first
-    assert names(opened.claim(kinds=[kind])) == [], "the first is still under way"
-    ids = "SELECT delivery_id FROM deliveries WHERE unique_id = ?"
-    row = opened.do(lambda tx: tx.connection.execute(ids, (first,)).fetchone())
-    opened.do(lambda tx: tx.connection.execute("UPDATE deliveries SET state = 'delivered' WHERE delivery_id = ?", row))
+    claimed = opened.claim(kinds=[before, kind])
+    assert names(claimed) == [first, other]
+    assert opened.claim(kinds=[kind]) == [], "the first is still under way"
+    settle(opened, claimed[0], State.DELIVERED)
     assert names(opened.claim(kinds=[kind])) == [second]
+
+
+def test_a_profile_does_not_wait_for_a_list_or_a_subscription(opened: OpenStore) -> None:
+    """Events wait for their profile: they must not wait for an endpoint that is closed."""
+    opened.add(kind=DeliveryKind.SUBSCRIBE)
+    opened.add(kind=DeliveryKind.PROFILE)
+    assert [delivery.kind for delivery in opened.claim(kinds=[DeliveryKind.PROFILE])] == [DeliveryKind.PROFILE]
+
+
+def test_a_profile_that_is_never_tried_holds_up_its_events_for_some_minutes_only(opened: OpenStore) -> None:
+    opened.add()
+    opened.add(kind=DeliveryKind.PROFILE)
+    assert opened.claim(kinds=[DeliveryKind.EVENT], now=NOW + HEAD_START_SECONDS - 1) == []
+    assert len(opened.claim(kinds=[DeliveryKind.EVENT], now=NOW + HEAD_START_SECONDS)) == 1
+
+
+@pytest.mark.parametrize("reason", [Reason.NATIVE_REPLAYED, Reason.CONSENT_WITHDRAWN, Reason.FORGOTTEN])
+def test_what_is_recalled_while_it_is_under_way_is_not_tried_again(opened: OpenStore, reason: Reason) -> None:
+    for _ in range(3):
+        opened.add()
+    came_back, arrived, lost = opened.claim(lease=60)
+    under_way = opened.do(lambda tx: tx.outbox.unsent("shop", person_id="person", and_sending=True))
+    assert len(under_way) == 3
+    for delivery in under_way:
+        opened.do(lambda tx, delivery=delivery: tx.outbox.suppress(delivery, reason, at=NOW))  # type: ignore[misc]
+    settle(opened, came_back, State.READY, status=429, counts=False, was_sent=False)
+    settle(opened, arrived, State.DELIVERED, status=202)
+    opened.do(lambda tx: tx.dispatch.rescue("shop", lease_before=NOW + 61, owner="me", now=NOW + 61))
+    assert opened.row(came_back.delivery_id, "state", "reason", "recipient") == ("suppressed", reason, None)
+    assert opened.row(arrived.delivery_id, "state", "reason") == ("delivered", "klaviyo_absent")
+    assert opened.row(lost.delivery_id, "state", "reason", "settled_at") == ("suppressed", reason, NOW + 61)
+    assert opened.claim(now=NOW + DAY) == []
 
 
 def test_a_change_waits_for_the_retry_of_an_earlier_one(opened: OpenStore) -> None:

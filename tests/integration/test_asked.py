@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from relay.config import Forward
-from tests.integration.world import CART, HOUR, LAMP, MINUTE, World, in_world, klaviyo_script
+from tests.integration.world import CART, HOUR, LAMP, MINUTE, World, in_world, iso, klaviyo_script
 
 ANN, BOB, NUMBER = "ann@mail.com", "bob@mail.com", "+4930901820"
 LIST = "Y6nRLr"
@@ -98,7 +98,8 @@ async def test_a_number_that_is_somebody_elses_gets_no_messages(world: World) ->
     await world.server({"type": "identify", "userId": "bob", "traits": {"email": BOB, "phone": NUMBER}})
     both: dict[str, Any] = {"properties": {"subscribe": True, "consent": ["email", "sms"]}}
     await world.server({"type": "identify", "traits": {"email": ANN, "phone": NUMBER} | both})
-    await world.browser().identify(email=ANN, phone=NUMBER, **both)
+    to_a_list: dict[str, Any] = {"properties": both["properties"] | {"listId": LIST}}
+    await world.browser().identify(email=ANN, phone=NUMBER, **to_a_list)
     only_sms: dict[str, Any] = {"properties": {"subscribe": True, "consent": "sms"}}
     await world.browser().identify(email=ANN, phone=NUMBER, **only_sms)
     await world.process()
@@ -280,6 +281,43 @@ async def test_an_order_that_is_not_for_klaviyo_ends_the_story_of_its_cart(world
     (cart,) = await world.deliveries("Added to Cart")
     assert (cart["state"], cart["backfill"]) == ("held", 1)
     assert ("Placed Order", "suppressed", "not_for_klaviyo") in await world.fates()
+
+
+# Said before
+
+
+@in_world(hold_seconds=0)
+async def test_what_an_sdk_repeats_subscribes_nobody_again(world: World) -> None:
+    shopper = world.browser()
+    for _ in range(3):
+        await shopper.identify(email=ANN, firstName="Ann", **SUBSCRIBE)
+    await world.settle(HOUR)
+    assert await changes(world) == [("subscribe", "delivered", "asked")]
+    assert (await world.sums())["refused_instruction repeated_subscribe"] == 2
+    profile = world.sandbox.account.profiles.owner("email", ANN)
+    assert profile is not None
+    assert str(profile.consents.email.consent) == "SUBSCRIBED"
+    assert "$opt_ins" not in profile.properties
+    # They leave by a link in a mail; their browser goes on saying what it was told once.
+    profile.consents.unsubscribe("email", now=world.clock.now())
+    world.clock.advance(HOUR)
+    await shopper.identify(email=ANN, firstName="Ann", **SUBSCRIBE)
+    await world.settle(HOUR)
+    assert str(profile.consents.email.consent) == "UNSUBSCRIBED"
+
+
+@in_world(hold_seconds=0)
+async def test_who_comes_back_says_so_anew(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    await shopper.identify(email=ANN, **UNSUBSCRIBE)
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    dated: dict[str, Any] = {"properties": {"subscribe": True, "consentedAt": iso(world.clock.now() + HOUR)}}
+    world.clock.advance(2 * HOUR)
+    await shopper.identify(email=ANN, **dated)
+    await shopper.identify(email=ANN, **dated)
+    await world.process()
+    assert [kind for kind, _, _ in await changes(world)] == ["subscribe", "unsubscribe", "subscribe", "subscribe"]
 
 
 # Changes of a profile

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from relay.identity.identifiers import Claims, claims
 from relay.model import Commerce, Kind, Message, ProfilePatch, SubscriptionChange, Trust
+from relay.pipeline import optin
 from relay.pipeline.instructions import Instructions, instructions, of_the_person
 from relay.web.console.words import NOTES
 
@@ -157,6 +158,7 @@ def test_subscribing(
 ) -> None:
     found = asked(default=DEFAULT, traits=BOTH | ({"properties": said} if nested else said))
     assert (found.subscribe, found.unsubscribe, found.notes) == (change, None, notes)
+    assert found.is_dated is (change is not None and change.consented_at == EARLIER_AT)
 
 
 UNSUBSCRIPTIONS: dict[str, tuple[dict[str, Any], SubscriptionChange]] = {
@@ -227,9 +229,49 @@ def test_a_browser_that_names_nobody_is_left_to_be_refused() -> None:
         assert (found.subscribe or found.unsubscribe) is not None
 
 
-def test_a_browsers_wish_is_of_now() -> None:
+def test_a_browser_may_say_when_but_imports_no_history() -> None:
     said = {"subscribe": True, "consentedAt": EARLIER, "historicalImport": True}
-    assert asked(Trust.BROWSER, traits=ANN | said).subscribe == marketing("email")
+    assert asked(Trust.BROWSER, traits=ANN | said).subscribe == marketing("email", consented_at=EARLIER_AT)
+    ahead = said | {"consentedAt": "2099-01-01T00:00:00Z"}
+    assert asked(Trust.BROWSER, traits=ANN | ahead).subscribe == marketing("email")
+
+
+NEWS: dict[str, tuple[SubscriptionChange, bool, dict[str, Any], tuple[str, ...]]] = {
+    "never-heard": (marketing("email"), False, {}, ("email",)),
+    "the-same-again": (marketing("email"), False, {"email": 1.0}, ()),
+    "another-channel": (marketing("email", "sms"), False, {"email": 1.0}, ("sms",)),
+    "another-list": (marketing("email", list_id=LIST), False, {"email": 1.0, f"email:{OTHER}": 1.0}, ("email",)),
+    "that-list-again": (marketing("email", list_id=LIST), False, {f"email:{LIST}": 1.0}, ()),
+    "a-later-time-is-told": (marketing("email", consented_at=2.0), True, {"email": 1.0}, ("email",)),
+    "the-same-time-is-told": (marketing("email", consented_at=1.0), True, {"email": 1.0}, ()),
+    "an-earlier-time-is-told": (marketing("email", consented_at=0.5), True, {"email": 1.0}, ()),
+    "a-memory-of-nothing": (marketing("email"), False, {"email": "x"}, ("email",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "is_dated", "memory", "channels"), NEWS.values(), ids=NEWS)
+def test_what_an_sdk_repeats_is_no_new_opt_in(
+    change: SubscriptionChange, is_dated: bool, memory: dict[str, Any], channels: tuple[str, ...]
+) -> None:
+    assert optin.new_channels(change, memory, is_dated=is_dated) == channels
+
+
+MEMORIES: dict[str, tuple[SubscriptionChange, bool, dict[str, Any]]] = {
+    "subscribed": (marketing("email"), True, {"email": AT, "sms": 1.0, f"email:{LIST}": 1.0}),
+    "subscribed-to-a-list": (
+        marketing("sms", list_id=LIST), True, {"email": 1.0, "sms": 1.0, f"email:{LIST}": 1.0, f"sms:{LIST}": AT},
+    ),
+    "left-a-list": (marketing("email", "sms", list_id=LIST), False, {"email": 1.0, "sms": 1.0}),
+    "left-a-channel": (marketing("email"), False, {"sms": 1.0}),
+    "left-everything": (marketing("email", "sms"), False, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "subscribes", "after"), MEMORIES.values(), ids=MEMORIES)
+def test_what_is_remembered_of_opt_ins(change: SubscriptionChange, subscribes: bool, after: dict[str, Any]) -> None:
+    before = {"email": 1.0, "sms": 1.0, f"email:{LIST}": 1.0}
+    assert optin.remember(before, change, subscribes=subscribes) == after
+    assert before == {"email": 1.0, "sms": 1.0, f"email:{LIST}": 1.0}
 
 
 # --- changes of a profile ---------------------------------------------------------------------------------------------
@@ -324,6 +366,7 @@ def test_a_computed_trait_is_a_trait_and_a_browser_has_no_audiences() -> None:
 
 TOLD: dict[str, tuple[dict[str, Any], ProfilePatch | None, dict[str, Any]]] = {
     "plain": ({"plan": "gold"}, None, {"plan": "gold"}),
+    "the-memory-is-ours": ({optin.MEMORY: {"email": 1.0}, "plan": "gold"}, None, {"plan": "gold"}),
     "words": ({"plan": "gold", "subscribe": True, "consent": "sms", "listId": LIST}, None, {"plan": "gold"}),
     "a-consent-of-the-shops-own": ({"consent": "2026"}, None, {"consent": "2026"}),
     "nested": (

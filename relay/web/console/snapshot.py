@@ -8,6 +8,7 @@ from msgspec import Struct
 from relay.config import Settings, Site
 from relay.delivery.states import OPEN, State
 from relay.model import DropReason, Reason
+from relay.pipeline import metrics
 from relay.store.base import Transaction
 from relay.web.console import stream, words
 from relay.web.console.stream import Line
@@ -117,6 +118,8 @@ def _problems(tx: Transaction, site: Site) -> list[words.Problem]:
     n, error = tx.outbox.retrying(site.site_id)
     if n and not any(problem.blocking for problem in problems):
         problems.append(words.retrying(n, stream.answer(None, error)))
+    if metrics.is_nearly_full(in_use := tx.ledger.metrics(site.site_id)):
+        problems.append(words.metrics(in_use, metrics.ROOM))
     return sorted(problems, key=lambda problem: not problem.blocking)
 
 
