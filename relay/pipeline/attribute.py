@@ -94,8 +94,14 @@ def _apply_claims(
     if not claims.identifiers:
         return None, False
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
-    owners = graph.owners(site_id, claims.identifiers)
-    planned = plan(claims.identifiers, owners, sender.trust)
+    identifiers = claims.identifiers
+    owners = graph.owners(site_id, [*identifiers, *([claims.former] if claims.former else [])])
+    if claims.former in owners:
+        # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
+        identifiers = tuple(
+            sorted([*identifiers, claims.former], key=lambda i: i not in owners or not owners[i].sendable)
+        )
+    planned = plan(identifiers, owners, sender.trust)
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for identifier in planned.attach:
