@@ -168,7 +168,12 @@ def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sen
     has been filed under an anonymous ID is not sent again under a name."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
     bought_at = last_order(tx, site, visitors, person_id)
-    for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
+    waiting = {
+        delivery.delivery_id: delivery
+        for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
+        for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=member, states=[State.WAITING])
+    }
+    for _, delivery in sorted(waiting.items()):
         if sender.now - delivery.occurred_at > site.waiting_seconds:
             continue  # too late: it expires when the house is kept next
         found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)

@@ -206,7 +206,7 @@ _PREFLIGHT: HeaderList = [
         b"access-control-allow-headers",
         # The tag's, Segment's (X-Retry-Count) and RudderStack's.
         b"content-type, content-encoding, authorization, x-retry-count, anonymousid, rsa-retry-attempt, "
-        b"rsa-since-last-attempt, rsa-since-first-attempt, rsa-retry-reason",
+        b"rsa-since-last-attempt, rsa-since-first-attempt, rsa-retry-reason, rsa-recovered, sentat",
     ),
     (b"access-control-max-age", b"86400"),
 ]

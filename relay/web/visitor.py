@@ -56,7 +56,9 @@ def recognise(
         return Visitor(visit.visitor_id, recognition) if visit else NOBODY
     if visit is None:
         # The ID its SDK has given it, if it has: as long as no cookie comes back, the visitor goes by that one.
-        names = (first.anonymous_id or "", first.message_id) if first else ()
+        # (Not by a former one: an alias of a browser's proves nothing.)
+        named = first.anonymous_id if first and first.type != "alias" else None
+        names = (named or "", first.message_id) if first else ()
         minted = next(filter(None, map(tokens.mint, names)), None) or uuid.uuid4().hex
         visit, recognition = Visit(minted, int(now), int(now)), Recognition.NEW
     fresh = from_mirror is not None and from_mirror.visitor_id == visit.visitor_id and not from_mirror.is_due(now)
