@@ -6,6 +6,7 @@ order they were queued.
 
 import logging
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -144,13 +145,27 @@ def _changes(work: Work) -> Iterator[Draft]:
 def _subscription(work: Work, kind: DeliveryKind, change: SubscriptionChange, channels: tuple[str, ...]) -> Draft:
     is_old = change.historical or (work.entry.is_history and kind is DeliveryKind.SUBSCRIBE)
     payload = msgspec.structs.replace(change, channels=channels or change.channels, historical=is_old)
+    decision = _asked(work, is_proven=bool(channels))
+    told_once = None if decision.state is State.SUPPRESSED else _told_once(work, kind, payload)
     return _draft(
         work,
-        _asked(work, is_proven=bool(channels)),
+        decision,
         kind=kind,
-        unique_id=_unique_id(work, kind, change.list_id),
+        unique_id=told_once or _unique_id(work, kind, change.list_id),
         payload=msgspec.json.encode(payload).decode(),
     )
+
+
+def _told_once(work: Work, kind: DeliveryKind, change: SubscriptionChange) -> str | None:
+    """The ID of an opt-in that a browser's SDK may be repeating: RudderStack's sends all traits it was ever told with
+    every identify call. It counts once, or who has unsubscribed since would be signed up again by their next login."""
+    beside = work.message.context.get("traits")
+    held = (beside, beside.get("properties")) if isinstance(beside, dict) else ()
+    is_repeated = any(isinstance(traits, dict) and "subscribe" in traits for traits in held)
+    if kind is not DeliveryKind.SUBSCRIBE or work.entry.trust is not Trust.BROWSER or not is_repeated:
+        return None
+    said = (work.resolution.person_id or work.entry.visitor_id or "", *change.channels, change.list_id or "")
+    return f"backflow:opt_in:{sha256(repr(said).encode()).hexdigest()}"
 
 
 def _recipient(work: Work) -> Recipient | None:

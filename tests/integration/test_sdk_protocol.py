@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -14,7 +15,8 @@ from relay.model import Trust
 from tests import factories
 from tests.factories import NOW, ORIGIN, PUBLIC_KEY, SERVER_KEY, call, uuid4
 from tests.integration.door import Answer, Door, basic
-from tests.integration.world import CART, DAY, LAMP, ORDERED, World, in_world
+from tests.integration.world import CART, DAY, LAMP, ORDERED, RELAY, World, in_world
+from tests.integration.world import SERVER_KEY as SECRET
 
 FOREIGN = "https://elsewhere.example"
 ANN = "ann@mail.com"
@@ -261,6 +263,25 @@ async def test_the_traits_of_an_identify_may_stand_in_its_context(world: World) 
 
 
 @in_world()
+async def test_an_opt_in_that_an_sdk_repeats_with_every_login_counts_once(world: World) -> None:
+    shopper = world.browser()
+    told: dict[str, Any] = {"email": ANN, "properties": {"subscribe": True}}
+    # One that was nobody's does not count.
+    await shopper.post({"type": "identify", "userId": "7", "context": {"traits": {"subscribe": True}}})
+    for more in ({}, {"plan": "gold"}):
+        await shopper.post({"type": "identify", "userId": "7", "context": {"traits": told | more}})
+    await world.process()
+    assert [fate for fate in await world.fates() if fate[0] == "subscribe"] == [
+        ("subscribe", "suppressed", "unproven"), ("subscribe", "ready", "asked"),
+    ]  # fmt: skip
+    # A server says what it says anew each time.
+    for _ in range(2):
+        await world.server({"type": "identify", "userId": "7", "context": {"traits": told}})
+    await world.process()
+    assert len([fate for fate in await world.fates() if fate[0] == "subscribe"]) == 4
+
+
+@in_world()
 async def test_a_server_may_name_the_profile_itself(world: World) -> None:
     profile_id, _ = await world.sandbox.profile(email=ANN)
     external = [{"type": "klaviyo-profileId", "id": profile_id}]
@@ -305,15 +326,10 @@ async def test_nobody_is_active_on_a_page_that_nobody_looked_at(world: World, ac
 
 
 async def bring_history(world: World, *messages: dict[str, Any], key: str | None = None) -> int:
-    import httpx
-
-    from tests.integration.world import RELAY
-    from tests.integration.world import SERVER_KEY as KEY
-
     batch = [world.dated(message) for message in messages]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(world.collect), base_url=RELAY) as http:
         headers = {"origin": "https://shop.example.com"}
-        answer = await http.post("/v1/import", json={"batch": batch}, auth=(key or KEY, ""), headers=headers)
+        answer = await http.post("/v1/import", json={"batch": batch}, auth=(key or SECRET, ""), headers=headers)
     return answer.status_code
 
 
