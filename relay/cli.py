@@ -5,6 +5,7 @@ import signal
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
@@ -25,6 +26,7 @@ from relay.model import Reason
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
 from relay.store.rows import Dying
+from relay.web import tag
 from relay.web.proxies import BehindProxies
 
 app = typer.Typer(
@@ -152,6 +154,25 @@ def doctor(
         failed |= check.state == "failed"
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def snippet(
+    url: Annotated[str, typer.Argument(help="Where browsers reach the relay: https://r.shop.com")],
+    site: SiteOption = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="With the stub that loses no call even before the tag has arrived.")
+    ] = False,
+    nonce: Annotated[str, typer.Option(help="The nonce of the page's Content-Security-Policy, for --inline.")] = "",
+) -> None:
+    """Print what to paste into the theme, as high in the page's head as can be."""
+    settings = _settings()
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        _fail(f"URL: expected an address such as https://r.shop.com, got {url!r}")
+    for each in _sites(settings, site):
+        if len(settings.sites) > 1:
+            err.print(f"[bold]{each.site_id}[/bold]")
+        typer.echo(tag.inline_snippet(url, each, nonce) if inline else tag.snippet(url, each))
 
 
 @app.command()

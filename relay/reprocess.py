@@ -15,9 +15,9 @@ GROUP = 100
 async def reprocess(store: Store, sites: Sequence[Site]) -> int:
     """Put messages whose processing failed back into the journal; how many. Raises StoreError.
 
-    As they were received, so with the identity and the time they came with. They are put back before they are forgotten:
-    after a crash in between they come twice, and the second is a duplicate by its message ID. What the journal has not
-    kept (see ``store.retention``) cannot come back.
+    As they were received, so with the identity and the time they came with. They are put back before they are
+    forgotten: after a crash in between they come twice, and the second is a duplicate by its message ID. What the
+    journal has not kept (see ``store.retention``) cannot come back.
     """
     n = 0
     for site in sites:

@@ -8,7 +8,9 @@ from tests.postgres import Server, any_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--crashes", type=int, default=6, help="how often the crash test kills the relay (long form: 200)")
+    parser.addoption(
+        "--crashes", type=int, default=20, help="how often the crash test kills the relay (long form: 200)"
+    )
     parser.addoption("--store", default="sqlite", choices=("sqlite", "postgres"), help="what the stories are told on")
 
 

@@ -1,7 +1,7 @@
 """What the sender asks the outbox for next: live events first, a backlog behind them, as much as the pace lets go."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from relay.config import Site
 from relay.delivery.lanes import Lane
@@ -29,17 +29,19 @@ class Claims:
         self._traffic = traffic
         self._owner = owner
 
-    def take(self, tx: Transaction, under_way: Counter[Lane], now: float) -> list[Batch]:
-        """Claim what may go now, beside the calls that are ``under_way`` in each lane."""
+    def take(
+        self, tx: Transaction, under_way: Counter[Lane], now: float, *, resting: Container[Lane] = ()
+    ) -> list[Batch]:
+        """Claim what may go now in lanes that are not ``resting``, beside the calls ``under_way`` in each."""
         claim = _Claim(self._site, self._owner, tx, now, profiles_first=self._traffic.is_well(Endpoint.IMPORT_PROFILE))
         found: list[Batch] = []
         for lane in Lane:
-            if lane in (Lane.EVENT, Lane.BULK):
+            if lane in (Lane.EVENT, Lane.BULK) or lane in resting:
                 continue
             room = self._room(lane) - under_way[lane]
             if room > 0:
                 found += claim.batches(lane, Want(kind=lane.value.kind, limit=room * lane.value.most))
-        return [*found, *self._events(claim, under_way)]
+        return found if Lane.EVENT in resting else [*found, *self._events(claim, under_way)]
 
     def _events(self, claim: "_Claim", under_way: Counter[Lane]) -> Iterator[Batch]:
         room = self._room(Lane.EVENT) - under_way[Lane.EVENT]
@@ -66,7 +68,10 @@ class Claims:
         return well(Endpoint.CREATE_EVENT) and well(Endpoint.BULK_EVENTS) and self._site.create_profiles
 
     def _room(self, lane: Lane) -> int:
-        room = min(self._traffic.room(endpoint) for endpoint in lane.value.endpoints)
+        endpoints = lane.value.endpoints
+        if lane in (Lane.EVENT, Lane.PROFILE) and not (self._site.create_profiles and self._site.update_profiles):
+            endpoints += (Endpoint.GET_PROFILES,)  # asked before every one of them
+        room = min(self._traffic.room(endpoint) for endpoint in endpoints)
         return room if lane.value.most == 1 else min(room, lane.value.at_once)
 
 

@@ -40,7 +40,7 @@ class Lane(Enum):
     )
     UNSUBSCRIBE = Way(
         kind=DeliveryKind.UNSUBSCRIBE,
-        endpoints=(Endpoint.UNSUBSCRIBE, Endpoint.GET_PROFILES, Endpoint.GET_PROFILE_LISTS),
+        endpoints=(Endpoint.UNSUBSCRIBE,),
         # Fewer than Klaviyo takes: 15 a minute can be asked for their lists, and the lease has to outlive that.
         most=min(40, MAX_UNSUBSCRIBED),
     )

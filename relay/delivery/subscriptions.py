@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
+from relay.clock import Clock
 from relay.config import Site
 from relay.delivery import members
+from relay.delivery.policy import PAUSE_SECONDS, WaitUntil
 from relay.delivery.sent import Sent, recipient, skipped
 from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.client import Body, KlaviyoClient
@@ -20,8 +22,9 @@ from relay.store.rows import Claimed
 class Subscriptions:
     """Changes the subscriptions of one site's account."""
 
-    def __init__(self, site: Site, client: KlaviyoClient) -> None:
+    def __init__(self, site: Site, client: KlaviyoClient, clock: Clock) -> None:
         self._site = site
+        self._clock = clock
         self._client = client
 
     async def subscribe(self, batch: Sequence[Claimed]) -> list[Sent]:
@@ -61,6 +64,9 @@ class Subscriptions:
     async def _may_leave(self, klaviyo_id: str, delivery: Claimed) -> Sent | None:
         """None when they are on the list; with another one Klaviyo would unsubscribe them from everything."""
         answer = await self._client.lists_of(klaviyo_id)
+        if answer.status == 403 or not answer.was_sent:
+            # Behind those who leave everything: they need no leave to read lists.
+            return Sent(answer=answer, outcome=WaitUntil(self._clock.now() + PAUSE_SECONDS))
         if not answer.is_good:
             return Sent(answer=answer)
         try:

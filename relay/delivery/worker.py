@@ -68,13 +68,15 @@ class Sender:
         self._events = Events(site, client, clock, self._profiles)
         self._lookups = Lookups(site, client, traffic, store, clock, journal_rings)
         self._lists = Lists(site, client, traffic, self._profiles)
-        self._subscriptions = Subscriptions(site, client)
+        self._subscriptions = Subscriptions(site, client, clock)
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[Lane] = Counter()
         #: What has come back and is not settled yet.
         self._back: list[tuple[Claimed, Sent]] = []
         self._told: dict[str, str] = {}
+        #: Lanes whose calls were not made, with when they may claim again: what they need is closed.
+        self._resting: dict[Lane, float] = {}
         #: Lanes that have come upon a refusal themselves.
         self._refused: set[Lane] = set()
 
@@ -132,6 +134,7 @@ class Sender:
         now = self._clock.now()
         outcomes = [self._outcome(delivery, sent, now) for delivery, sent in back]
         pauses = self._pauses()
+        resting = {lane for lane, until in self._resting.items() if until > self._clock.monotonic()}
 
         def turn(tx: Transaction) -> list[tuple[Lane, list[Claimed]]]:
             for (delivery, sent), outcome in zip(back, outcomes, strict=True):
@@ -140,7 +143,7 @@ class Sender:
             if not claims or self._site.klaviyo_api_key is None:
                 return []
             tx.dispatch.rescue(self._site.site_id, lease_before=now, owner=self._owner)
-            return self._claims.take(tx, self._under_way, now)
+            return self._claims.take(tx, self._under_way, now, resting=resting)
 
         try:
             batches = await self._store.transact(turn, self._site.site_id)
@@ -172,6 +175,10 @@ class Sender:
             self._under_way[lane] -= 1
             if any(each.answer.status == 403 for each in sent):
                 self._refused.add(lane)
+            if all(each == Sent(answer=NOT_SENT) for each in sent):
+                self._resting[lane] = self._clock.monotonic() + RETRY_SECONDS
+            elif any(each.answer.is_good for each in sent):
+                self._resting.clear()  # it may have been the one call that asks
             self._back += zip(batch, sent, strict=True)
             self._rings.set()
 

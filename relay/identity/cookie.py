@@ -20,7 +20,14 @@ MAX_AGE = 34_560_000
 #: Renewed at most daily: often enough to slide the 400 days, seldom enough to cost nothing.
 RENEW_AFTER = 86_400
 
-_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+#: Message IDs with enough chance in them to be one browser's alone: the tag's (the time in microseconds and three
+#: random 32-bit numbers), its inline stub's (the time and ``Math.random()``), and a UUID version 4.
+_UNIQUE = re.compile(
+    r"[0-9a-z]{9,13}(-\d{1,10}){3}"
+    r"|\d{15,17}-0\.\d{10,}"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+    re.IGNORECASE,
+)
 
 
 class Visit(Struct, frozen=True):
@@ -63,10 +70,10 @@ class VisitorTokens:
 
         A browser whose first answer got lost sends the same message again, still without a cookie. Deriving
         the ID from the message (keyed, so that nobody can aim at one) makes it the same visitor again instead
-        of a second one that would never be tied to the first one's cart. Only random IDs (UUID v4, as the tag
-        makes them) are unique enough for that; for any other the caller takes a random ID.
+        of a second one that would never be tied to the first one's cart. Only random IDs are unique enough for
+        that; for any other the caller takes a random ID.
         """
-        if not _UUID4.fullmatch(first_message_id):
+        if not _UNIQUE.fullmatch(first_message_id):
             return None
         return hmac.digest(self._mint_key, first_message_id.lower().encode(), "sha256").hex()[:32]
 

@@ -422,3 +422,21 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+# The snippet
+
+
+def test_the_snippet_is_printed_as_it_is_pasted() -> None:
+    line = run("snippet", "https://r.shop.com/").output
+    assert line == f'<script async src="https://r.shop.com/tag.js?key={WRITE_KEY}"></script>\n'
+    stub = run("snippet", "https://r.shop.com", "--inline", "--nonce", "abc").output
+    assert stub.startswith('<script nonce="abc">')
+    assert stub.rstrip().endswith(line.rstrip())
+
+
+@pytest.mark.parametrize("url", ["r.shop.com", "ftp://r.shop.com", "https://"])
+def test_a_snippet_needs_an_address(url: str) -> None:
+    result = run("snippet", url)
+    assert result.exit_code == 1
+    assert "URL: expected an address such as https://r.shop.com" in result.output

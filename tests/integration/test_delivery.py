@@ -553,7 +553,7 @@ async def test_a_lookup_whose_answer_cannot_be_kept_is_asked_again(world: World)
         await world.sender.deliver_next()
     (lookup,) = [row for row in await world.deliveries() if row["kind"] == "lookup"]
     assert (lookup["state"], lookup["attempts"]) == ("ready", 0)
-    await world.settle()
+    await world.settle(worker.RETRY_SECONDS)
     assert world.emails(CART) == [ANN]
 
 
@@ -595,7 +595,7 @@ async def test_the_running_sender_waits_out_a_database_that_cannot_be_written(wo
     refused = asyncio.Event()
     ordinary = world.store.transact
 
-    async def refuse(work: Any) -> Any:
+    async def refuse(*_: Any) -> Any:
         refused.set()
         raise StoreUnavailable("disk full")
 

@@ -317,3 +317,35 @@ async def test_an_older_state_of_a_profile_never_overwrites_a_newer_one(world: W
         await world.settle(MINUTE)
     assert [profile.first_name for profile in world.sandbox.account.profiles] == ["third"]
     assert {row["state"] for row in await world.deliveries()} == {"delivered"}
+
+
+@in_world(create_profiles=False, hold_seconds=0)
+async def test_while_profiles_cannot_be_read_a_site_that_makes_none_waits_quietly(world: World) -> None:
+    await world.sandbox.profile(email=ANN)
+    world.sandbox.without("profiles:read")
+    await identify(world, ANN, traits={"firstName": "Ann"})
+    await world.server({"type": "track", "event": "Product Added", "userId": ANN, "properties": {"price": 1}})
+    for _ in range(5):
+        await world.settle(10.0)
+    assert world.sandbox.calls(FIND) == [403]
+    world.sandbox.account.restore_scopes()
+    await world.settle(MINUTE)
+    assert world.emails() == [ANN]
+
+
+@in_world()
+async def test_who_leaves_everything_does_not_wait_for_the_leave_to_read_lists(world: World) -> None:
+    for email in (ANN, BOB):
+        await world.sandbox.control("profiles", email=email, consent="SUBSCRIBED")
+    await lists(world, ANN)
+    world.sandbox.without("lists:read")
+    await identify(world, ANN, listId=NEWS, subscribe=False, consent=["email"])
+    await identify(world, BOB, subscribe=False)
+    await world.pass_hold()
+    assert consent(world, BOB)[0] == "UNSUBSCRIBED"
+    assert consent(world, ANN)[0] == "SUBSCRIBED"
+    assert consents(world, ANN).list_suppressions == []
+    world.sandbox.account.restore_scopes()
+    for _ in range(3):
+        await world.settle(MINUTE)
+    assert [left.list_id for left in consents(world, ANN).list_suppressions] == [NEWS]

@@ -30,8 +30,8 @@ from relay.delivery.claims import Claims
 from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
 from relay.demo.sandbox import Account, build_sandbox
-from relay.demo.sandbox.records import RecordedEvent
 from relay.demo.sandbox.profiles import Profile
+from relay.demo.sandbox.records import RecordedEvent
 from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction

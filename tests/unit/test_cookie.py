@@ -171,3 +171,15 @@ def test_a_visitor_id_does_not_show_the_message_it_came_from() -> None:
 )
 def test_message_ids_that_are_no_random_uuid_prove_nothing(message_id: str) -> None:
     assert tokens().mint(message_id) is None
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        pytest.param("hx3k2m9q1z0-4294967295-1-77", id="the tag's"),
+        pytest.param("1795519740123000-0.8273645172635417", id="the inline stub's"),
+        pytest.param("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", id="UUID 4"),
+    ],
+)
+def test_the_ids_that_our_own_tag_makes_make_a_visitor(message_id: str) -> None:
+    assert tokens().mint(message_id) == tokens().mint(message_id) is not None
