@@ -155,6 +155,10 @@ class SandboxControl:
         made: dict[str, Any] = self._call("POST", "/_sandbox/profiles", profile)
         return made
 
+    def make_list(self, list_id: str) -> None:
+        """An empty list of people."""
+        self._call("POST", "/_sandbox/lists", {"id": list_id, "name": f"List {list_id}"})
+
     def events(self, metric: str, wait_for: int = 1, timeout: float = 20.0) -> list[dict[str, Any]]:
         """The events of ``metric``, once there are ``wait_for`` of them."""
         query = urllib.parse.urlencode({"metric": metric, "wait_for": wait_for, "timeout": timeout})

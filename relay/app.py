@@ -22,6 +22,7 @@ from relay.web.body import Receive
 from relay.web.collect import Collect, Scope, Send
 from relay.web.console import Console
 from relay.web.ops import Ops
+from relay.web.sdk_settings import SdkSettings
 from relay.web.tag import TagFiles
 from relay.workers import Bells, Workers
 
@@ -42,12 +43,15 @@ class Relay:
         self._bells = Bells(settings, self.store)
         self._workers = Workers(settings, self.store, clock, self._bells) if work else None
         self._collect = Collect(settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
-        self._prefixes = tuple({"/v1/", f"{settings.path_prefix}/v1/"})
+        prefixes = {"", settings.path_prefix}
+        self._prefixes = tuple(f"{prefix}{path}" for prefix in prefixes for path in ("/v1/", "/beacon/v1/"))
+        self._settings = tuple(f"{prefix}/v1/projects/" for prefix in prefixes)
         self._pages = self._build_pages()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The collecting route goes past the router: it is the one route whose speed matters, as measured.
-        if scope["type"] == "http" and scope["path"].startswith(self._prefixes):
+        is_collect = scope["type"] == "http" and scope["path"].startswith(self._prefixes)
+        if is_collect and not scope["path"].startswith(self._settings):
             await self._collect(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
@@ -55,6 +59,7 @@ class Relay:
     def _build_pages(self) -> Starlette:
         ops, console = Ops(self.store, self.settings.sites), Console(self.store, self.settings)
         routes = [
+            *SdkSettings(self.settings.sites, self.settings.path_prefix).routes(),
             Route("/tag.js", TagFiles(self.settings.sites).__call__, methods=["GET"]),
             Route("/healthz", ops.health, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),

@@ -202,6 +202,7 @@ class Reason(StrEnum):
     GPC = "gpc"  #: Global Privacy Control
     NOT_FOR_KLAVIYO = "not_for_klaviyo"  #: the caller has switched Klaviyo off for this call
     UNPROVEN = "unproven"  #: asked for a person whom the call does not name, or by a browser for a foreign address
+    HISTORY = "history"  #: an import tells the past: joining a list now would start its flows
     SHADOW = "shadow"  #: the site sends no profile updates while it only watches
     UNSENDABLE = "unsendable"  #: the person has no address left to send to
     CONSENT_WITHDRAWN = "consent_withdrawn"

@@ -28,6 +28,7 @@ class Recognition(StrEnum):
     MIRROR = "mirror"
     NEW = "new"  #: a first visit: the ID was issued with this answer
     ANONYMOUS_ID = "anonymous_id"  #: a server names the visitor itself
+    SDK = "sdk"  #: an SDK in the browser names the visitor itself: no cookie came along
     NONE = "none"
 
 
@@ -53,5 +54,6 @@ RECOGNISED = {
     Recognition.MIRROR: (0.98, "its cookie was gone, recognised by the signed copy in the browser's storage"),
     Recognition.NEW: (0.99, "still on its first visit"),
     Recognition.ANONYMOUS_ID: (0.99, "named by the shop's server"),
+    Recognition.SDK: (0.98, "recognised by the random ID that the SDK keeps in the browser"),
     Recognition.NONE: (1.0, ""),
 }

@@ -49,6 +49,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     traits: dict[str, Any] = {}
     refused: tuple[str, ...] = ()
     is_author: bool = True  #: the identifiers are those of whoever made the call
+    former: Identifier | None = None  #: an earlier ID of the same person, by a server's alias; it may be a visitor's
 
     @property
     def everything(self) -> tuple[Identifier, ...]:
@@ -62,6 +63,8 @@ _BLOCKED = re.compile(r"[0\s-]*|-1|null|nil|none|nan|undefined|unknown|anonymous
 #: ``_kx``: 43 url-safe base64 characters, at times with "=", a dot, the account's 6-character public key.
 _EXCHANGE_ID = re.compile(r"[A-Za-z0-9_=-]{20,100}\.[A-Za-z0-9]{6}")
 _MAX_CUSTOMER_ID = 256
+#: Klaviyo's profile IDs: 26 characters of a ULID, six in old accounts.
+_PROFILE_ID = re.compile(r"[A-Za-z0-9]{6,26}")
 
 
 @lru_cache(maxsize=4096)
@@ -125,6 +128,8 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         take(IdentifierKind.PHONE, phone, normal_phone(phone, own))
     if trust is Trust.KLAVIYO and (klaviyo_id := _first(message.traits, "klaviyo_id")):
         found[IdentifierKind.KLAVIYO_ID] = klaviyo_id
+    if trust is Trust.SERVER and (said := _profile_id(message.context)) is not None:
+        take(IdentifierKind.KLAVIYO_ID, said, said if _PROFILE_ID.fullmatch(said) else None)
     if trust is Trust.KLAVIYO and (kx := normal_exchange_id(message.traits.get("kx"))):
         found[IdentifierKind.KX] = kx
     return Claims(
@@ -133,7 +138,28 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         traits=_traits(message, trust),
         refused=tuple(refused),
         is_author=is_author,
+        former=_former(message) if trust is Trust.SERVER else None,
     )
+
+
+def _former(message: Message) -> Identifier | None:
+    """Whom an alias calls by a former ID: an e-mail address or the shop's own ID."""
+    if message.type != "alias" or message.previous_id is None:
+        return None
+    if "@" in message.previous_id and (address := normal_email(message.previous_id)):
+        return Identifier(IdentifierKind.EMAIL, address)
+    former = normal_customer_id(message.previous_id)
+    return None if former is None else Identifier(IdentifierKind.CUSTOMER_ID, former)
+
+
+def _profile_id(context: Mapping[str, Any]) -> str | None:
+    """Klaviyo's own ID of the person as RudderStack passes it on: ``context.externalId`` of type
+    ``klaviyo-profileId``."""
+    external = context.get("externalId")
+    for one in external if isinstance(external, list) else (external,):
+        if isinstance(one, dict) and one.get("type") == "klaviyo-profileId":
+            return _first(one, "id")
+    return None
 
 
 def _spoken(

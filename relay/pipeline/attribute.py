@@ -94,8 +94,14 @@ def _apply_claims(
     if not claims.identifiers:
         return None, False
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
-    owners = graph.owners(site_id, claims.identifiers)
-    planned = plan(claims.identifiers, owners, sender.trust)
+    identifiers = claims.identifiers
+    owners = graph.owners(site_id, [*identifiers, *([claims.former] if claims.former else [])])
+    if claims.former in owners:
+        # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
+        identifiers = tuple(
+            sorted([*identifiers, claims.former], key=lambda i: i not in owners or not owners[i].sendable)
+        )
+    planned = plan(identifiers, owners, sender.trust)
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for identifier in planned.attach:
@@ -162,7 +168,12 @@ def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sen
     has been filed under an anonymous ID is not sent again under a name."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)
     bought_at = last_order(tx, site, visitors, person_id)
-    for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=person_id, states=[State.WAITING]):
+    waiting = {
+        delivery.delivery_id: delivery
+        for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
+        for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=member, states=[State.WAITING])
+    }
+    for _, delivery in sorted(waiting.items()):
         if sender.now - delivery.occurred_at > site.waiting_seconds:
             continue  # too late: it expires when the house is kept next
         found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)

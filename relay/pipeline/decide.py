@@ -104,6 +104,13 @@ def asked(resolution: Resolution, site: Site, *, may_forward: bool, is_proven: b
     return Decision(state=state, reason=reason, cause=Reason.ASKED, due_at=now)
 
 
+def of_the_past(decision: Decision) -> Decision:
+    """The same for an event of an import: recorded without starting a flow, now or when its person is found."""
+    if decision.state is State.SUPPRESSED:
+        return decision
+    return msgspec.structs.replace(decision, backfill=True)
+
+
 def send(why: Reason, site: Site, *, occurred_at: float, now: float) -> Decision:
     """A resolved event that Klaviyo shall be told, found or released at ``now``.
 

@@ -24,7 +24,7 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import attribute, decide, metrics, optin
+from relay.pipeline import attribute, decide, metrics, optin, pages
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -49,6 +49,8 @@ def queue(work: Work) -> None:
         decision = msgspec.structs.replace(
             decision, state=State.SUPPRESSED, reason=Reason.NOT_FOR_KLAVIYO, backfill=False
         )
+    if work.entry.is_history:
+        decision = decide.of_the_past(decision)
     for draft in (*_changes(work), *_profile(work, decision), *_events(work, decision)):
         work.tx.outbox.add(draft)
 
@@ -62,7 +64,7 @@ def _events(work: Work, decision: decide.Decision) -> Iterator[Draft]:
         bought_at = attribute.last_order(work.tx, work.site, visitors, work.resolution.person_id)
         over = attribute.is_over(commerce.kind, message.occurred_at, bought_at)
         decision = msgspec.structs.replace(decision, backfill=over)
-    for action in mapping.actions(commerce, work.site.page_events):
+    for action in mapping.actions(commerce, pages.events(message, work.site)):
         yield _draft(
             work,
             _unless_too_many(work, action.metric, decision),
@@ -126,9 +128,12 @@ def _changes(work: Work) -> Iterator[Draft]:
     is_proven = any(_is_theirs(work, channel, known) for channel in _REACHES)
     for kind, list_id in ((DeliveryKind.LIST_REMOVE, asked.leaves), (DeliveryKind.LIST_ADD, asked.joins)):
         if list_id is not None:
+            decision = _asked(work, is_proven=is_proven)
+            if work.entry.is_history and kind is DeliveryKind.LIST_ADD and decision.state is not State.SUPPRESSED:
+                decision = msgspec.structs.replace(decision, state=State.SUPPRESSED, reason=Reason.HISTORY)
             yield _draft(
                 work,
-                _asked(work, is_proven=is_proven),
+                decision,
                 kind=kind,
                 unique_id=_unique_id(work, kind, list_id),
                 payload=msgspec.json.encode(ListChange(list_id=list_id)).decode(),
@@ -140,7 +145,8 @@ def _subscription(
 ) -> Iterator[Draft]:
     theirs = tuple(channel for channel in change.channels if _is_theirs(work, channel, known))
     decision = _asked(work, is_proven=bool(theirs))
-    change = msgspec.structs.replace(change, channels=theirs or change.channels)
+    is_old = change.historical or (work.entry.is_history and kind is DeliveryKind.SUBSCRIBE)
+    change = msgspec.structs.replace(change, channels=theirs or change.channels, historical=is_old)
     person_id, graph, site_id = work.resolution.person_id, work.tx.graph, work.site.site_id
     if decision.state is not State.SUPPRESSED and person_id is not None:
         subscribes = kind is DeliveryKind.SUBSCRIBE

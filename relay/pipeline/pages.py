@@ -7,12 +7,19 @@ campaign, the whole referrer) may hold click IDs and addresses, and stays here. 
 from typing import Any
 from urllib.parse import urlsplit
 
+from relay.config import PageEvents, Site
 from relay.model import Commerce, Kept, Message
 from relay.pipeline import values
 
 #: The names of Segment's page call, then GA4's.
 _TITLE, _PATH, _REFERRER = ("title", "page_title"), ("path", "page_path"), ("referrer", "page_referrer")
 _URL = ("url", "page_location")
+
+
+def events(message: Message, site: Site) -> PageEvents:
+    """Which metric a page or screen becomes: none where the caller says that nobody was looking (``context.active``
+    false, Segment's word for calls that no person has made)."""
+    return PageEvents.OFF if message.context.get("active") is False else site.page_events
 
 
 def kept(message: Message, commerce: Commerce, *, details: bool) -> Kept:

@@ -209,6 +209,9 @@ def _with_common(raw: Raw, common: Mapping[str, Raw]) -> Raw:
 def read_body(received: Received) -> Message:
     """The whole of a kept message, as the processor needs it."""
     body = _messages.decode(received.body)
+    traits, context = body.traits or {}, body.context or {}
+    if received.type == "identify" and isinstance(beside := context.get("traits"), dict):
+        traits = {**beside, **traits}  # where RudderStack's SDKs put them
     return Message(
         type=received.type,
         message_id=received.message_id,
@@ -218,9 +221,9 @@ def read_body(received: Received) -> Message:
         user_id=None if body.user_id is None else str(body.user_id),
         previous_id=None if body.previous_id is None else str(body.previous_id),
         group_id=None if body.group_id is None else str(body.group_id),
-        traits=body.traits or {},
+        traits=traits,
         properties=body.properties or {},
-        context=body.context or {},
+        context=context,
         integrations=body.integrations or {},
     )
 

@@ -70,7 +70,7 @@ def keep(work: Work) -> End | None:
     """Store the event; its message ID makes every later copy a duplicate. Of an event that becomes no metric only
     that it was there is kept, of the others what mapping them needs: the person's addresses belong to the graph."""
     kept = Kept(commerce=Commerce(kind=work.commerce.kind, name=work.commerce.kind))
-    if work.instructions.is_membership or not mapping.actions(work.commerce, work.site.page_events):
+    if work.instructions.is_membership or not mapping.actions(work.commerce, pages.events(work.message, work.site)):
         pass
     elif work.commerce.kind is Kind.PAGE:
         kept = pages.kept(work.message, work.commerce, details=work.site.page_details)

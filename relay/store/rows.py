@@ -20,6 +20,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     ip: str | None = None
     user_agent: str | None = None
     gpc: bool = False
+    is_history: bool = False  #: of long ago: recorded, never the beginning of a flow
 
 
 class JournalRow(Struct, frozen=True):

@@ -37,9 +37,11 @@ async def read(headers: Headers, receive: Receive) -> bytes:
 def decoded(body: bytes, headers: Headers) -> bytes:
     """The body uncompressed, never growing beyond a batch's cap. Raises RequestRefused (400, 413, 415)."""
     media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type not in (b"", b"text/plain", b"application/json"):
-        raise RequestRefused(415, "unsupported_media_type", "Content-Type: expected application/json or text/plain")
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    # axios, in RudderStack's SDK for Node, calls every compressed body a form.
+    is_compressed_form = encoding == b"gzip" and media_type == b"application/x-www-form-urlencoded"
+    if media_type not in (b"", b"text/plain", b"application/json") and not is_compressed_form:
+        raise RequestRefused(415, "unsupported_media_type", "Content-Type: expected application/json or text/plain")
     if encoding in (b"", b"identity"):
         return body
     if encoding != b"gzip":

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Raw
@@ -17,20 +18,23 @@ from relay.clock import Clock
 from relay.config import Site
 from relay.errors import RequestRefused, StoreBusy, StoreError
 from relay.identity.cookie import VisitorTokens
+from relay.identity.evidence import Recognition
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse
-from relay.pipeline.consent import bare, permission
+from relay.pipeline.consent import bare, is_denied, permission
 from relay.store.base import Store
 from relay.store.rows import Entry
 from relay.web import body
 from relay.web.body import Receive
 from relay.web.security import Caller, Headers, Keys, RateLimit, is_allowed_origin
-from relay.web.visitor import NOBODY, Visitor, named_by_server, recognise
+from relay.web.visitor import NOBODY, Visitor, named_by_caller, recognise
 
 log = logging.getLogger("relay.collect")
 
-CALLS = ("batch", *parse.TYPES)
+#: What the published SDKs post to: Segment's HTTP API, history, and the short names of its browser SDK.
+_NAMES = ("batch", *parse.TYPES)
+CALLS = {name: name for name in _NAMES} | {name[0]: name for name in _NAMES} | {"import": "batch"}
 RETRY_AFTER_SECONDS = 5
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +43,10 @@ HeaderList = list[tuple[bytes, bytes]]
 
 
 class Collect:
-    """``POST /v1/batch`` and the six single calls, with their preflights. ``journal_rings`` wakes the processor."""
+    """``POST /v1/batch``, ``/v1/import`` and the six single calls, with their preflights.
+
+    ``journal_rings`` wakes the processor.
+    """
 
     def __init__(
         self,
@@ -80,18 +87,27 @@ class Collect:
     async def _collect(
         self, scope: Scope, headers: Headers, cookies: list[bytes], receive: Receive
     ) -> tuple[int, bytes, HeaderList]:
-        call = scope["path"].rpartition("/v1/")[2]
-        if call not in CALLS:
-            raise RequestRefused(404, "not_found", f"expected one of {', '.join(f'/v1/{name}' for name in CALLS)}")
+        path = scope["path"].rpartition("/v1/")[2]
+        call = CALLS.get(path)
+        if call is None:
+            raise RequestRefused(
+                404, "not_found", f"expected one of {', '.join(f'/v1/{name}' for name in (*_NAMES, 'import'))}"
+            )
         if scope["method"] != "POST":
             raise RequestRefused(405, "method_not_allowed", "expected POST")
         envelope = parse.read_envelope(body.decoded(await body.read(headers, receive), headers), call)
-        caller = self._keys.caller(headers, envelope.write_key)
+        caller = self._keys.caller(headers, envelope.write_key, public_key=_public_key(scope))
         if caller.trust is Trust.BROWSER:
             self._rate_limit.check(_address(scope))
         entry, named_drops, visitor = self._entry(scope, headers, cookies, call, envelope, caller)
+        if path == "import":
+            if caller.trust is not Trust.SERVER:
+                raise RequestRefused(403, "server_key_required", "/v1/import: expected the site's server key")
+            entry = msgspec.structs.replace(entry, is_history=True)
         if entry.messages or entry.drops:
-            entries = named_by_server(entry) if caller.trust is Trust.SERVER else [entry]
+            # A visitor of ours is one for the whole request; those that callers name themselves may be several.
+            is_ours = visitor.recognition in (Recognition.COOKIE, Recognition.MIRROR)
+            entries = [entry] if is_ours else named_by_caller(entry, self._tokens[caller.site.site_id])
             await self._store.append(*entries)
             self._journal_rings(caller.site.site_id)
         if call != "batch" and named_drops:
@@ -134,8 +150,11 @@ class Collect:
                 may_know = True
             else:
                 # Without consent only that there was a message is noted, and which choice was made.
-                anonymous_id = received.anonymous_id if is_server else None  # a server's tells whose choice it is
-                received = msgspec.structs.replace(received, body=_bare(context), anonymous_id=anonymous_id)
+                # The anonymous ID of a server's, or a random one with a refusal, tells whose choice it is.
+                is_told = is_server or (is_denied(context) and self._names(site, received))
+                received = msgspec.structs.replace(
+                    received, body=_bare(context), anonymous_id=received.anonymous_id if is_told else None
+                )
             messages.append(received)
         visitor = NOBODY
         if not is_server:
@@ -143,7 +162,7 @@ class Collect:
                 self._tokens[site.site_id],
                 cookies,
                 envelope.visitor,
-                messages[0].message_id if messages else "",
+                messages[0] if messages else None,
                 now=now,
                 secure=scope["scheme"] == "https",
                 domain=site.cookie_domain,
@@ -165,6 +184,10 @@ class Collect:
         )
         return entry, named_drops, visitor
 
+    def _names(self, site: Site, received: parse.Received) -> bool:
+        """Whether a browser's anonymous ID names a visitor."""
+        return self._tokens[site.site_id].mint(received.anonymous_id or "") is not None
+
     def _cors(self, headers: Headers) -> HeaderList:
         """An allowed origin may read the answer; every other one sees none of it."""
         if not any(is_allowed_origin(headers, site) for site in self._sites):
@@ -179,7 +202,12 @@ class Collect:
 
 _PREFLIGHT: HeaderList = [
     (b"access-control-allow-methods", b"POST"),
-    (b"access-control-allow-headers", b"content-type, content-encoding, authorization"),
+    (
+        b"access-control-allow-headers",
+        # The tag's, Segment's (X-Retry-Count) and RudderStack's.
+        b"content-type, content-encoding, authorization, x-retry-count, anonymousid, rsa-retry-attempt, "
+        b"rsa-since-last-attempt, rsa-since-first-attempt, rsa-retry-reason, rsa-recovered, sentat",
+    ),
     (b"access-control-max-age", b"86400"),
 ]
 
@@ -187,6 +215,12 @@ _PREFLIGHT: HeaderList = [
 def _bare(context: parse.Context) -> Raw:
     """All that is kept of a message without consent."""
     return Raw(msgspec.json.encode({"event": "withheld", "context": bare(context)}))
+
+
+def _public_key(scope: Scope) -> str | None:
+    """The ``writeKey`` of the address: a beacon of RudderStack's has no headers to put it in."""
+    keys = parse_qs(scope["query_string"].decode("latin-1")).get("writeKey")
+    return keys[0] if keys else None
 
 
 def _address(scope: Scope) -> str:

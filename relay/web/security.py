@@ -40,9 +40,15 @@ class Keys:
         """The site with this public key."""
         return self._public.get(write_key)
 
-    def caller(self, headers: Headers, write_key: str | None) -> Caller:
-        """Who calls, by ``Authorization: Basic`` or ``writeKey``. Raises RequestRefused (401, 403)."""
+    def caller(self, headers: Headers, write_key: str | None, public_key: str | None = None) -> Caller:
+        """Who calls, by ``Authorization: Basic`` or ``writeKey``, which may both be the public key (a browser's SDK) or
+        the server key. ``public_key`` stood in the address, where a secret one is not heard: addresses are logged.
+
+        Raises RequestRefused (401, 403).
+        """
         keys = [key for key in (basic_user(headers), write_key) if key]
+        if not keys and public_key in self._public:
+            keys = [public_key]
         if not keys:
             raise RequestRefused(401, "missing_write_key", "writeKey: expected the site's key")
         # A browser that is logged in to the console sends that login here too: it is no key, so the next one counts.

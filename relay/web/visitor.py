@@ -11,6 +11,7 @@ from relay.identity import cookie
 from relay.identity.cookie import Visit, VisitorTokens
 from relay.identity.evidence import Recognition
 from relay.identity.identifiers import normal_customer_id
+from relay.model import Trust
 from relay.pipeline.parse import Received
 from relay.store.rows import Entry
 
@@ -31,7 +32,7 @@ def recognise(
     tokens: VisitorTokens,
     cookies: Iterable[bytes],
     mirror: str | None,
-    first_message_id: str,
+    first: Received | None,
     *,
     now: float,
     secure: bool,
@@ -40,7 +41,8 @@ def recognise(
 ) -> Visitor:
     """The visitor by cookie, else by mirror, else a new one.
 
-    ``cookies`` are the request's ``Cookie`` headers. Without consent (``may_know``) nothing is issued or renewed.
+    ``cookies`` are the request's ``Cookie`` headers, ``first`` is its first message. Without consent (``may_know``)
+    nothing is issued or renewed.
     """
     name = cookie.cookie_name(secure=secure, domain=domain)
     values = [v for header in cookies for v in cookie.read_cookie_header(header.decode("latin-1"), name)]
@@ -53,7 +55,11 @@ def recognise(
     if not may_know:
         return Visitor(visit.visitor_id, recognition) if visit else NOBODY
     if visit is None:
-        minted = tokens.mint(first_message_id) or uuid.uuid4().hex
+        # The ID its SDK has given it, if it has: as long as no cookie comes back, the visitor goes by that one.
+        # (Not by a former one: an alias of a browser's proves nothing.)
+        named = first.anonymous_id if first and first.type != "alias" else None
+        names = (named or "", first.message_id) if first else ()
+        minted = next(filter(None, map(tokens.mint, names)), None) or uuid.uuid4().hex
         visit, recognition = Visit(minted, int(now), int(now)), Recognition.NEW
     fresh = from_mirror is not None and from_mirror.visitor_id == visit.visitor_id and not from_mirror.is_due(now)
     value = tokens.cookie(visit.visitor_id, visit.first_issued) if is_due else None
@@ -65,27 +71,34 @@ def recognise(
     )
 
 
-def named_by_server(entry: Entry) -> list[Entry]:
-    """A server's request speaks of many visitors: one entry for each run of messages of the same one, in order.
+def named_by_caller(entry: Entry, tokens: VisitorTokens) -> list[Entry]:
+    """A request without a visitor of ours: one entry for each run of messages of the same anonymous ID, in order.
 
-    A server names its visitors itself; the name space is its own, so it can name no browser's visitor.
+    Random IDs (UUID v4, as SDKs make them) name the same visitor whoever says them, since nobody can guess one: the
+    browser that keeps it, or the server it was passed on to. Any other ID names one for servers alone, in a name space
+    of their own. A browser without either stays the new visitor that ``entry`` names; its alias speaks of a former ID,
+    which is for servers to say.
     """
-    runs = [list(run) for _, run in groupby(entry.messages, key=_name_of)] or [[]]
+
+    def name_of(message: Received) -> str | None:
+        # The placeholders that templates print for a missing ID ("null", "undefined") are no visitor's name either.
+        name = normal_customer_id(message.anonymous_id or "")
+        if name is None or (entry.trust is Trust.BROWSER and message.type == "alias"):
+            return None
+        if (visitor_id := tokens.mint(name)) is not None:
+            return visitor_id
+        return f"anonymous:{name}" if entry.trust is Trust.SERVER else None
+
+    named = Recognition.ANONYMOUS_ID if entry.trust is Trust.SERVER else Recognition.SDK
+    runs = [(name, list(run)) for name, run in groupby(entry.messages, key=name_of)] or [(None, [])]
     entries = [
         msgspec.structs.replace(
             entry,
             messages=run,
             drops={},
-            visitor_id=name,
-            recognition=Recognition.ANONYMOUS_ID if name else Recognition.NONE,
+            visitor_id=name or entry.visitor_id,
+            recognition=named if name else entry.recognition,
         )
-        for run in runs
-        for name in [_name_of(run[0]) if run else None]
+        for name, run in runs
     ]
     return [msgspec.structs.replace(entries[0], drops=entry.drops), *entries[1:]]
-
-
-def _name_of(message: Received) -> str | None:
-    # The placeholders that templates print for a missing ID ("null", "undefined") are no visitor's name either.
-    name = normal_customer_id(message.anonymous_id or "")
-    return None if name is None else f"anonymous:{name}"

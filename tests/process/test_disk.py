@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -259,7 +259,7 @@ def move_away(folder: Path, name: str) -> None:
             file.rename(folder / file.name)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "no database": lambda file: file.write_text("these are notes, and no database\n" * 200),
     "header": lambda file: overwrite(file, 0, 100),
     "schema": lambda file: overwrite(file, 100, PAGE),

@@ -48,6 +48,10 @@ REASONS: dict[Reason, str] = {
         "The API key may not read profiles, so Klaviyo could not be asked. Events of this shopper go out under the"
         " message link's own ID."
     ),
+    Reason.HISTORY: (
+        "This came with an import of old events. Joining a list now would start that list's flows, so nobody is put on"
+        " one; events and profiles of the import are told to Klaviyo."
+    ),
     Reason.METRIC_NOT_ALLOWED: (
         "This event's name is not in the shop's list of metrics (RELAY_METRICS), so Klaviyo gets no metric of it."
     ),
