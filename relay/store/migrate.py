@@ -1,7 +1,9 @@
 """Bring a database to the present schema (yoyo-migrations; the SQL is in ``store/migrations``)."""
 
+import contextlib
+import fcntl
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,26 @@ _FOLDER = Path(__file__).parent / "migrations"
 def sqlite(path: Path, part: str) -> list[str]:
     """Apply what is missing of ``part`` (``journal`` or ``state``); the names of the migrations applied."""
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    backend = get_backend(f"sqlite:///{path.absolute()}")
-    try:
-        migrations = backend.to_apply(read_migrations(str(_FOLDER / part)))
-        if migrations:
-            with backend.lock():
-                backend.apply_migrations(migrations)
-        return [migration.id for migration in migrations]
-    finally:
-        backend.connection.close()
+    with _alone(path):
+        backend = get_backend(f"sqlite:///{path.absolute()}")
+        try:
+            # yoyo's own lock is a row, which outlives a process that was killed; ours ends with its process.
+            backend.break_lock()
+            migrations = backend.to_apply(read_migrations(str(_FOLDER / part)))
+            backend.apply_migrations(migrations)
+            return [migration.id for migration in migrations]
+        finally:
+            backend.connection.close()
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Relays that start together on one database migrate one after the other."""
+    name = path.with_name(f"{path.name}.migrating")
+    with name.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        name.unlink(missing_ok=True)  # who waited for it finds nothing left to do
 
 
 def postgres(guard: Session, parameters: Mapping[str, Any]) -> list[str]:
