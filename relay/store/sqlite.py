@@ -44,14 +44,12 @@ class SqliteStore:
         self.path = path
         self.journal_path = path.with_name(f"{path.stem}.journal{path.suffix or '.db'}")
         self.shown = f"{path} and {self.journal_path}"
+        self._journal = _opened(self.journal_path, "journal", shared_commits=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            migrate.sqlite(self.journal_path, "journal")
-            migrate.sqlite(path, "state")
-            self._journal = _Writer(self.journal_path, shared_commits=True)
-            self._state = _Writer(path, shared_commits=False)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
+            self._state = _opened(path, "state", shared_commits=False)
+        except StoreUnavailable:
+            self._journal.close()
+            raise
 
     async def append(self, *entries: Entry) -> None:
         rows = [(entry.site_id, entry.received_at, msgspec.json.encode(entry)) for entry in entries]
@@ -272,6 +270,16 @@ class _Writer:
             # The connection is of no use any more (the disk is gone): the next job gets a new one.
             self._connection.close()
             self._is_broken = True
+
+
+def _opened(path: Path, part: str, *, shared_commits: bool) -> _Writer:
+    """The file at ``path`` at the present schema. Raises StoreUnavailable, which names the file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        migrate.sqlite(path, part)
+        return _Writer(path, shared_commits=shared_commits)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
 
 
 def _finish(group: list[_Job]) -> None:
