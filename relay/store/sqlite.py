@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -50,6 +51,7 @@ class SqliteStore:
         except StoreUnavailable:
             self._journal.close()
             raise
+        _number_on(self.journal_path, path)
 
     async def append(self, *entries: Entry) -> None:
         rows = [(entry.site_id, entry.received_at, msgspec.json.encode(entry)) for entry in entries]
@@ -87,6 +89,9 @@ class SqliteStore:
         # user_version is written in place, so this is a real write that changes nothing.
         await self._journal.run(lambda c: c.execute("PRAGMA user_version = 1"))
         await self._state.run(lambda c: c.execute("PRAGMA user_version = 1"))
+        # That touches the first page only; a damaged file shows in the others.
+        await self._journal.read(lambda c: c.execute("SELECT max(seq) FROM journal").fetchone())
+        await self._state.read(lambda c: c.execute("SELECT max(event_id) FROM events").fetchone())
 
     async def close(self) -> None:
         await asyncio.gather(asyncio.to_thread(self._journal.close), asyncio.to_thread(self._state.close))
@@ -280,6 +285,17 @@ def _opened(path: Path, part: str, *, shared_commits: bool) -> _Writer:
         return _Writer(path, shared_commits=shared_commits)
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
+
+
+def _number_on(journal: Path, state: Path) -> None:
+    """A journal that begins anew (its file was lost) goes on behind what counts as processed, or the processor would
+    pass over what it holds."""
+    with closing(_open(state)) as connection:
+        (position,) = connection.execute("SELECT coalesce(max(seq), 0) FROM positions").fetchone()
+    with closing(_open(journal)) as connection:
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+        if row is None and position:
+            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)", (position,))
 
 
 def _finish(group: list[_Job]) -> None:
