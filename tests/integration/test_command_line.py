@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 from relay import doctor
 from relay.cli import app
 from relay.config import Secret, Settings, Site
-from tests.integration.world import CART, KLAVIYO_KEY, LAMP, ORIGIN, SERVER_KEY, WRITE_KEY, World, in_world
+from tests.integration.world import CART, HOUR, KLAVIYO_KEY, LAMP, ORIGIN, SERVER_KEY, WRITE_KEY, World, in_world
 
 ANN = "ann@mail.com"
 SIGNING_KEY = "a-key-for-signing-in-tests"
@@ -328,6 +329,108 @@ async def test_replay_puts_back_only_what_is_asked_for(world: World, options: li
         await world.store.transact(lambda tx: tx.connection.execute("UPDATE deliveries SET site_id = 'shop'"))
     result = await run_beside(world, "replay", *options)
     assert result.output.startswith(f"{n} deliveries")
+
+
+OLD_CART, OLDER_VIEW, NEW_VIEW = "a cart, 78 hours ago", "a view, 50 hours ago", "a view, 1 hour ago"
+
+
+async def three_deaths(world: World) -> dict[str, int]:
+    """Three deliveries that died at different times, one of them because Klaviyo never answered; by their names."""
+    world.clock.jump(time.time() - 150 * HOUR - world.clock.now())
+    shopper = world.browser()
+    await shopper.identify(email=ANN)
+    await world.settle()
+    await world.sandbox.script("/api/events", status=500, times=12, body={"errors": [{"code": "down"}]})
+    begun = world.clock.now()
+    await shopper.add_to_cart()
+    await world.settle()
+    for _ in range(10):
+        (cart,) = await world.deliveries("Added to Cart")
+        await world.settle(cart["due_at"] - world.clock.now())
+    await world.settle(begun + 72 * HOUR - world.clock.now() - 1)
+    assert await world.sandbox.unmet() == []
+    detail = {"code": "invalid", "detail": f"{ANN} is odd", "source": {"pointer": "/data/attributes/time"}}
+    for hours_ago in (50, 1):
+        world.clock.advance(time.time() - hours_ago * HOUR - world.clock.now())
+        await world.sandbox.script("/api/events", status=400, body={"errors": [detail]})
+        await shopper.track("Product Viewed", LAMP)
+        await world.settle()
+    world.clock.advance(time.time() - world.clock.now())
+    dead = [row for row in await world.deliveries() if row["state"] == "dead"]
+    assert [row["reason"] for row in dead] == ["retries_exhausted", "refused", "refused"]
+    return dict(zip((OLD_CART, OLDER_VIEW, NEW_VIEW), [row["delivery_id"] for row in dead], strict=True))
+
+
+def table(result: Result) -> list[list[str]]:
+    """The rows of what was listed: site, what, how many, reason, Klaviyo's answer."""
+    rows = [line.split("  ") for line in result.output.splitlines() if line.strip().startswith("default ")]
+    return [[cell.strip() for cell in row if cell.strip()][:5] for row in rows]
+
+
+@in_world(hold_seconds=0, site_id="default")
+async def test_the_dead_are_listed_with_what_they_died_of_and_stay_dead(world: World) -> None:
+    await three_deaths(world)
+    before = await world.deliveries()
+    result = await run_beside(world, "replay", "--list", COLUMNS="200")
+    assert result.exit_code == 0
+    assert table(result) == [
+        ["default", "Viewed Product", "2", "refused", "400 invalid /data/attributes/time"],
+        ["default", "Added to Cart", "1", "retries_exhausted", "500 down"],
+    ]
+    died = datetime.fromtimestamp(time.time() - HOUR, UTC).strftime("%Y-%m-%d")
+    assert died in result.output, "when the last one died"
+    assert "refused: Klaviyo will not take this body; the answer names the field." in result.output
+    assert "retries_exhausted: Klaviyo did not answer for three days." in result.output
+    assert ANN not in result.output
+    assert "is odd" not in result.output, "Klaviyo's own words may quote an address"
+    assert await world.deliveries() == before
+
+
+def test_a_list_of_no_dead_says_so() -> None:
+    result = run("replay", "--list")
+    assert (result.exit_code, result.output.strip()) == (0, "No delivery is dead.")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        pytest.param([], {OLD_CART, OLDER_VIEW, NEW_VIEW}, id="everything"),
+        pytest.param(["--reason", "refused"], {OLDER_VIEW, NEW_VIEW}, id="reason"),
+        pytest.param(["--reason", "retries_exhausted"], {OLD_CART}, id="other reason"),
+        pytest.param(["--metric", "Viewed Product"], {OLDER_VIEW, NEW_VIEW}, id="metric"),
+        pytest.param(["--metric", "Placed Order"], set(), id="metric of none"),
+        pytest.param(["--since-hours", "2"], {NEW_VIEW}, id="since"),
+        pytest.param(["--since-hours", "60"], {OLDER_VIEW, NEW_VIEW}, id="since longer ago"),
+        pytest.param(["--until-hours", "2"], {OLD_CART, OLDER_VIEW}, id="until"),
+        pytest.param(["--until-hours", "60"], {OLD_CART}, id="until longer ago"),
+        pytest.param(["--since-hours", "60", "--until-hours", "2"], {OLDER_VIEW}, id="between"),
+        pytest.param(["--since-hours", "2", "--until-hours", "60"], set(), id="no time between"),
+        pytest.param(["--reason", "refused", "--until-hours", "2"], {OLDER_VIEW}, id="reason and time"),
+        pytest.param(["--reason", "refused", "--metric", "Added to Cart"], set(), id="reason and metric of none"),
+    ],
+)
+@in_world(hold_seconds=0, site_id="default")
+async def test_replay_lists_and_puts_back_the_named_and_no_other(
+    world: World, options: list[str], named: set[str]
+) -> None:
+    dead = await three_deaths(world)
+    listed = await run_beside(world, "replay", "--list", *options, COLUMNS="200")
+    assert sum(int(row[2]) for row in table(listed)) == len(named)
+    assert ("No delivery is dead." in listed.output) == (not named)
+
+    result = await run_beside(world, "replay", *options)
+    assert result.output.startswith(f"{len(named)} deliveries")
+    rows = {row["delivery_id"]: row for row in await world.deliveries()}
+    assert {name for name, each in dead.items() if rows[each]["state"] == "ready"} == named
+    assert {name for name, each in dead.items() if rows[each]["state"] == "dead"} == dead.keys() - named
+    assert {rows[dead[name]]["attempts"] for name in named} <= {0}
+
+    before = len(world.received())
+    world.clock.advance(time.time() - world.clock.now())
+    await world.settle()
+    assert len(world.received()) == before + len(named), "each arrives once"
+    assert {event.deduplicated_repeats for event in world.received()} <= {0}
+    assert (await run_beside(world, "replay", *options)).output.startswith("0 deliveries")
 
 
 @pytest.mark.parametrize("command", [["replay"], ["forget", ANN]], ids=["replay", "forget"])
