@@ -276,10 +276,15 @@ class Sender:
                 task.result()  # what is no Exception ends us too
 
     async def _last_turn(self) -> None:
-        """Settle the rest and claim nothing."""
+        """Settle the rest and claim nothing. What cannot be settled now stays claimed until the next start."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._back or self._pauses() != self._told:
-            await self._turn(claims=False)
+            try:
+                await self._turn(claims=False)
+            except StoreError as error:
+                if not self._stop.is_set():
+                    raise
+                log.error("what has come back could not be settled", extra={"problem": type(error).__name__})
 
     async def _until_next(self) -> float:
         """Seconds until something is due, or an endpoint may be asked again."""
