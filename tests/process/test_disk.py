@@ -63,8 +63,8 @@ def is_ready(relay: RelayProcess) -> bool:
 
 
 def refused(relay: RelayProcess) -> httpx.Response:
-    """A call that is not acknowledged."""
-    batch = [{"type": "track", "event": "Product Added", "userId": "7", "properties": BigCarts.properties}]
+    """A call, of the size of the others, that is not acknowledged."""
+    batch = 5 * [{"type": "track", "event": "Product Added", "userId": "7", "properties": BigCarts.properties}]
     answer = httpx.post(f"{relay.url}/v1/batch", auth=("journey-server-key", ""), json={"batch": batch}, timeout=20)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
