@@ -197,6 +197,11 @@ class Reason(StrEnum):
     NATIVE_REPLAYED = "native_replayed"  #: Klaviyo identified the visitor in time and replays the event itself
     NO_IDENTITY = "no_identity"  #: nobody yet
     SHARED_DEVICE = "shared_device"  #: two persons on one browser: no guess
+    KIOSK = "kiosk"  #: many persons on one browser in a day
+    FORWARDED_LINK = "forwarded_link"  #: too many browsers have opened the recipient's links: the mail was passed on
+    SHARED_MAILBOX = "shared_mailbox"  #: only a mailbox of several people is known, and their visit is over
+    ADDRESS_CORRECTED = "address_corrected"  #: it names an address that the shopper has corrected since
+    EVIDENCE_OFF = "evidence_off"  #: this class of evidence has named the wrong person too often in this shop
     IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet
     ANONYMOUS = "anonymous"  #: nobody yet; the site has such events filed under an anonymous ID
     GPC = "gpc"  #: Global Privacy Control

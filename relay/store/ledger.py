@@ -42,6 +42,11 @@ class Ledger:
         """All sums as (site_id, name, reason, n)."""
         return list(self._sql("SELECT site_id, name, reason, n FROM counts ORDER BY site_id, name, reason"))
 
+    def labels(self, site_id: str) -> list[tuple[str, int]]:
+        """How often each class of evidence was right or wrong, as ``identity.measure`` reads it."""
+        rows = self._sql("SELECT reason, n FROM counts WHERE site_id = ? AND name = 'label'", (site_id,))
+        return [(row[0], row[1]) for row in rows.fetchall()]
+
     def has_metric(self, site_id: str, name: str) -> bool:
         """Whether the site has made this metric before. ``name`` without the suffix."""
         row = self._sql("SELECT 1 FROM metrics WHERE site_id = ? AND name = ?", (site_id, name)).fetchone()
@@ -83,6 +88,11 @@ class Ledger:
         doomed = (
             "SELECT event_id FROM events WHERE site_id = ? AND received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries"
             " d WHERE d.event_id = events.event_id AND d.state IN ('waiting', 'held', 'ready', 'sending'))"
+        )
+        self._sql(
+            "DELETE FROM proofs WHERE site_id = ? AND delivery_id IN"
+            f" (SELECT delivery_id FROM deliveries WHERE event_id IN ({doomed}))",
+            (site_id, site_id, received_before),
         )
         self._sql(f"DELETE FROM deliveries WHERE event_id IN ({doomed})", (site_id, received_before))
         self._sql(

@@ -70,6 +70,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     backfill: bool = False
     payload: str | None = None
     recipient: bytes | None = None  #: whom it names from the start: consent is an address's
+    proof: str | None = None  #: what its resolution rests on (``identity.resolve.Sign`` as JSON)
 
     @classmethod
     def errand(
