@@ -26,6 +26,7 @@ from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
+from relay.store.graph import SIGNED_OUT
 from relay.store.rows import Draft
 
 log = logging.getLogger("relay.identity")
@@ -59,7 +60,8 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
     if claims.exchange_id is not None and visitor_id is not None:
-        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
+        is_left = claims.exchange_is_left_behind
+        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender, is_left_behind=is_left)
     if is_new_trace and visitor_id is not None:
         _release_across(tx, site, visitor_id, sender, at)
     if direct is not None:
@@ -117,7 +119,7 @@ def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: fl
     in this browser must not get it.
     """
     links = tx.graph.links(site.site_id, visitor_id)
-    tx.graph.untie(site.site_id, visitor_id, at=at, reason="signed_out")
+    tx.graph.untie(site.site_id, visitor_id, at=at, reason=SIGNED_OUT)
     if any(is_strong(link) for link in links):
         for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
             if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
@@ -254,13 +256,25 @@ def _evidence(trust: Trust, kind: Kind, claims: Claims) -> Evidence:
 
 
 def _follow_link(
-    tx: Transaction, site: Site, message: Message, exchange_id: str, visitor_id: str, sender: Sender
+    tx: Transaction,
+    site: Site,
+    message: Message,
+    exchange_id: str,
+    visitor_id: str,
+    sender: Sender,
+    *,
+    is_left_behind: bool,
 ) -> None:
-    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is."""
+    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is.
+
+    ``is_left_behind``: no link was opened now, Klaviyo's cookie still has the ID.
+    """
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     identifier = Identifier(IdentifierKind.KX, exchange_id)
     if graph.is_refuted(site_id, identifier):
         return
+    if is_left_behind and graph.signed_out_at(site_id, visitor_id) is not None:
+        return  # Klaviyo's script does not forget at a sign-out: its cookie still names whoever has left
     owner = graph.owners(site_id, [identifier]).get(identifier)
     person_id = owner.person_id if owner else graph.new_person(site_id, at)
     if owner is None:

@@ -3,7 +3,8 @@
 | heard                                                | what is held for another                                     |
 |------------------------------------------------------|--------------------------------------------------------------|
 | somebody else gives a strong sign in the session     | theirs, if the other was known from before the session or by |
-|                                                      | a link alone; nobody's, if both gave a sign in this session   |
+|                                                      | a link alone; it stays, if the other has signed in in this    |
+|                                                      | session or has signed out since                              |
 | the same shopper corrects the address just typed     | theirs; what names the wrong address is not sent             |
 | a recipient's links have gone round                  | nobody's, as far as it rests on such a link alone            |
 """
@@ -29,9 +30,12 @@ def for_sign(
 ) -> None:
     """``named.person_id`` has just given a strong sign in this browser at ``at``."""
     person_id = named.person_id
+    signed_out_at = tx.graph.signed_out_at(site.site_id, visitor_id) or 0.0
     for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id], states=_HELD):
         is_session = 0 <= at - delivery.occurred_at <= SESSION_SECONDS
         if delivery.kind is not DeliveryKind.EVENT or delivery.cause is Reason.ASKED or not is_session:
+            continue
+        if delivery.occurred_at <= signed_out_at <= at:
             continue
         other = delivery.person_id and tx.graph.canonical(site.site_id, delivery.person_id)
         sign = _sign(tx, site, delivery)
@@ -50,8 +54,6 @@ def for_sign(
                 confidence=named.confidence,
                 proof=proof(named),
             )
-        else:
-            tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
     for link in tx.graph.links(site.site_id, visitor_id):
         if link.person_id != person_id and _corrects(tx, site, link.person_id, claims, since=at - SESSION_SECONDS):
             tx.graph.unlink(site.site_id, visitor_id, link.person_id, None, at=at, reason="corrected")

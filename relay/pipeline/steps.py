@@ -12,6 +12,7 @@ from user_agents import parse as parse_user_agent
 from relay.config import Forward
 from relay.identity import identifiers, traces
 from relay.identity.evidence import Recognition
+from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
@@ -106,6 +107,10 @@ def hear_klaviyo(work: Work) -> End | None:
     """
     if work.entry.trust is not Trust.BROWSER or work.entry.visitor_id is None or work.site.forward is Forward.ALL:
         return None
+    if work.klaviyo.present and work.klaviyo.identified is False:
+        # The shopper is still here, and Klaviyo's script watches: a login in this visit has it replay what it queued.
+        until = work.message.occurred_at + work.site.hold_seconds
+        work.tx.outbox.hold_on(work.site.site_id, work.entry.visitor_id, until=until, at_most=SESSION_SECONDS)
     knows, is_told = decide.knows(work.klaviyo), decide.is_told(work.message, work.klaviyo)
     if not knows and not is_told:
         return None

@@ -26,6 +26,9 @@ _STAYS_ENDED = (
     f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
 )
 
+#: Why a link has ended: the shopper has signed out.
+SIGNED_OUT = "signed_out"
+
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
 
@@ -106,6 +109,13 @@ class Graph:
             (site_id, visitor_id, since),
         ).fetchall()
         return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
+
+    def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
+        """When somebody last signed out in this browser."""
+        row = self._sql(
+            "SELECT at FROM sign_outs WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id)
+        ).fetchone()
+        return row[0] if row else None
 
     def new_visitors(self, site_id: str, person_id: str, since: float) -> int:
         """How many browsers have been tied to the person for the first time since then."""
@@ -292,6 +302,12 @@ class Graph:
 
     def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
         """End all of the visitor's links."""
+        if reason == SIGNED_OUT:
+            self._sql(
+                "INSERT INTO sign_outs (site_id, visitor_id, at) VALUES (?, ?, ?) ON CONFLICT (site_id, visitor_id)"
+                " DO UPDATE SET at = excluded.at WHERE excluded.at > sign_outs.at",
+                (site_id, visitor_id, at),
+            )
         self._sql(
             "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL",
             (at, reason, site_id, visitor_id),

@@ -162,6 +162,16 @@ class Outbox:
             return
         move(self._sql, delivery.delivery_id, [delivery.state], State.SUPPRESSED, reason=reason, settled_at=at)
 
+    def hold_on(self, site_id: str, visitor_id: str, *, until: float, at_most: float) -> None:
+        """What is held for Klaviyo's script, which runs there, is held ``until`` then, but no longer than ``at_most``
+        seconds after it happened."""
+        self._sql(
+            "UPDATE deliveries SET due_at = CASE WHEN occurred_at + ? < ? THEN occurred_at + ? ELSE ? END"
+            " WHERE site_id = ? AND visitor_id = ? AND state = 'held' AND cause = ? AND due_at < ?"
+            " AND due_at < occurred_at + ?",
+            (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
+        )
+
     def only_record(self, delivery: Unsent) -> None:
         """Let it be recorded without starting a flow."""
         self._sql("UPDATE deliveries SET backfill = 1 WHERE delivery_id = ?", (delivery.delivery_id,))

@@ -1,5 +1,7 @@
 """Persons found across browsers, and the guards against the wrong one: whole stories, from the door to Klaviyo."""
 
+import base64
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -332,14 +334,73 @@ async def test_a_cart_filled_before_somebody_else_signs_in_is_theirs(world: Worl
 
 
 @in_world()
-async def test_a_cart_between_two_peoples_signs_is_nobodys(world: World) -> None:
+async def test_a_cart_filled_after_somebody_has_signed_in_stays_theirs(world: World) -> None:
     laptop = await known(world, {})
     await laptop.add_to_cart()
     await world.settle(MINUTE)
     await laptop.identify(email=BOB)
     await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_cart_filled_before_somebody_has_signed_out_stays_theirs(world: World) -> None:
+    tablet = await known(world, {})
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await tablet.sign_out()
+    await world.settle(MINUTE)
+    await tablet.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_klaviyos_cookie_does_not_bring_back_who_has_signed_out(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    cookie = base64.b64encode(json.dumps({"cid": "Y2lk", "$exchange_id": kx}).encode()).decode()
+    tablet = await known(world, {})
+    await tablet.sign_out()
+    tablet.context = {"cookies": {"__kla_id": cookie}}
+    await tablet.add_to_cart()
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await world.pass_hold()
     assert world.received(CART) == []
-    assert ("Added to Cart", "suppressed", "shared_device") in await world.fates()
+    tablet.context = {}
+    await tablet.land(kx)
+    await world.settle()
+    await tablet.add_to_cart()
+    await world.pass_hold()
+    assert ANN in world.emails(CART), "a link that is opened is a new sign"
+
+
+@in_world()
+async def test_an_event_is_held_for_as_long_as_the_shopper_stays_where_klaviyos_script_runs(world: World) -> None:
+    shopper = await known(world, {})
+    await world.settle(DAY)
+    shopper.context = klaviyo_script(identified=False)
+    await shopper.add_to_cart()
+    for _ in range(8):
+        await world.settle(2 * MINUTE)
+        await shopper.post({"type": "page"})
+    assert world.received(CART) == []
+    shopper.context = klaviyo_script(identified=True)
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert world.received(CART) == [], "Klaviyo replays it itself"
+
+
+@in_world()
+async def test_an_event_is_held_for_no_longer_than_a_session(world: World) -> None:
+    shopper = await known(world, {})
+    shopper.context = klaviyo_script(identified=False)
+    await shopper.add_to_cart()
+    for _ in range(15):
+        await world.settle(2 * MINUTE)
+        await shopper.post({"type": "page"})
+    await world.settle()
+    assert world.emails(CART) == [ANN]
 
 
 @in_world()

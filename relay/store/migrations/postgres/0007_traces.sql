@@ -29,3 +29,11 @@ CREATE TABLE IF NOT EXISTS proofs (
     body TEXT NOT NULL,
     PRIMARY KEY (site_id, delivery_id)
 );
+
+-- When a visitor last signed out, whoever it was: a cookie that another script left behind is of before.
+CREATE TABLE IF NOT EXISTS sign_outs (
+    site_id TEXT NOT NULL,
+    visitor_id TEXT NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (site_id, visitor_id)
+);
