@@ -14,12 +14,13 @@ import pytest
 
 from e2e import chromium
 
-#: What is told of a group, its folders, and whether its tests may run beside each other. Tests that watch the real
-#: program die, starve or grow have the machine for themselves.
+#: What is told of a group, and its folders. Within a group tests run beside each other: each has servers, ports and
+#: files of its own, and waits for what it wants to see, however slow the machine. The groups keep apart what would only
+#: be in each other's way: a browser's event loop and asyncio.run, a crash test and forty pages.
 GROUPS = (
-    ("rules, stores, HTTP", ("tests/unit", "tests/contract", "tests/integration"), True),
-    ("journeys in a browser", ("e2e",), True),
-    ("whole processes", ("tests/process",), False),
+    ("rules, stores, HTTP", ("tests/unit", "tests/contract", "tests/integration")),
+    ("journeys in a browser", ("e2e",)),
+    ("whole processes", ("tests/process",)),
 )
 BESIDE = ("-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "worksteal")
 
@@ -31,10 +32,10 @@ def main(arguments: Sequence[str]) -> int:
         return _run(arguments)
     begun, codes = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
-        for number, (words, paths, is_beside) in enumerate(GROUPS, 1):
+        for number, (words, paths) in enumerate(GROUPS, 1):
             print(f"\n== {number} of {len(GROUPS)}: {words}", flush=True)
             report = f"--junit-xml={folder}/{number}.xml"
-            codes.append(_run([*paths, *(BESIDE if is_beside else ()), report, *arguments]))
+            codes.append(_run([*paths, *BESIDE, report, *arguments]))
             if codes[-1] == pytest.ExitCode.INTERRUPTED:
                 break
         _tell(sorted(Path(folder).iterdir()), time.monotonic() - begun)
