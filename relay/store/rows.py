@@ -1,9 +1,11 @@
 """What the store holds, row by row."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from relay.delivery.states import State
-from relay.model import DeliveryKind, Reason, Recipient, Trust
+from relay.model import DeliveryKind, DropReason, Reason, Recipient, Trust
 from relay.pipeline.parse import Received
 
 
@@ -26,6 +28,19 @@ class Entry(Struct, frozen=True, kw_only=True):
 class JournalRow(Struct, frozen=True):
     seq: int
     entry: Entry
+    is_damaged: bool = False  #: its bytes cannot be read: the entry has no messages, and one drop that says so
+
+    @classmethod
+    def read(
+        cls, seq: int, site_id: str, received_at: float, body: bytes, opened: Callable[[bytes], Entry]
+    ) -> "JournalRow":
+        """A row as it is stored. One that ``opened`` cannot read must not stop those behind it, whatever is wrong."""
+        try:
+            return cls(seq, opened(body))
+        except Exception:
+            drops: dict[str, int] = {DropReason.UNREADABLE: 1}
+            blank = Entry(site_id=site_id, received_at=received_at, trust=Trust.BROWSER, drops=drops)
+            return cls(seq, blank, is_damaged=True)
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
