@@ -132,7 +132,7 @@ class WorkLock:
             problem = "another relay is at work on this database, and SQLite allows one"
             raise SettingsError("RELAY_DATABASE_URL", problem) from None
 
-    async def take(self, site_id: str, role: str) -> asyncio.Event:
+    async def take(self, name: str, role: str) -> asyncio.Event:
         return asyncio.Event()
 
     def release(self) -> None:
