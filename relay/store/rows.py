@@ -97,8 +97,12 @@ class Draft(Struct, frozen=True, kw_only=True):
         payload: str,
         occurred_at: float,
         now: float,
+        person_id: str | None = None,
     ) -> "Draft":
-        """Something to ask of Klaviyo that is no event and no profile: due at once."""
+        """Something to ask of Klaviyo that is no event and no profile: due at once.
+
+        An erasure names its person: it is the last thing told of them (``Dispatch.claim``).
+        """
         return cls(
             site_id=site_id,
             kind=kind,
@@ -110,6 +114,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             created_at=now,
             due_at=now,
             payload=payload,
+            person_id=person_id,
         )
 
 
