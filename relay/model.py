@@ -56,6 +56,7 @@ class DropReason(StrEnum):
     CONSENT = "no_consent"
     BOT = "bot"
     PROCESSING_FAILED = "processing_failed"  #: a fault of ours; the journal keeps the message for a replay
+    UNREADABLE = "unreadable"  #: a row of the journal whose bytes are damaged; counts as one message
 
 
 class Product(Struct, frozen=True, kw_only=True, omit_defaults=True):

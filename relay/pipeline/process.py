@@ -99,6 +99,12 @@ class Processor:
         sums: dict[tuple[str, str], int] = {}
         self._off = measure.switched_off(measure.scores(tx.ledger.labels(self._site.site_id)), self._site.min_precision)
         for row in rows:
+            if row.is_damaged:
+                log.error(
+                    "a row of the journal cannot be read and is set aside",
+                    extra={"site": self._site.site_id, "problem": f"row {row.seq}"},
+                )
+                tx.ledger.note_unreadable(self._site.site_id, row.seq, at=self._clock.now())
             # The relay's own entries are not messages received from anybody.
             internal = row.entry.trust is Trust.KLAVIYO
             for end in self._ends(tx, row):

@@ -67,10 +67,14 @@ class Transaction(Struct, frozen=True):
 
 
 class Leases(Protocol):
-    """Who works: of all processes on a database, one at a time has a role (``processor``, ``sender``) of a site."""
+    """Who works: of all processes on a database, one at a time has a role (``processor``, ``sender``) of a site, and
+    sends for an ``account``. All that a process holds is lost together."""
 
-    async def take(self, site_id: str, role: str) -> asyncio.Event:
-        """Wait until the role is ours; the event is set when it is lost. Asked again while it is ours: at once."""
+    async def take(self, name: str, role: str) -> asyncio.Event:
+        """Wait until the role is ours; the event is set when it is lost. Asked again while it is ours: at once.
+
+        ``name`` is the site's, or the account's.
+        """
         ...
 
     async def close(self) -> None:

@@ -131,11 +131,25 @@ class Ledger:
             (site_id, seq, message_id, at),
         )
 
+    def note_unreadable(self, site_id: str, seq: int, *, at: float) -> None:
+        """Journal row ``seq`` is damaged: no message of it has a name. Noted as a failure of the message ``''``."""
+        self.note_failure(site_id, seq, "", at=at)
+
+    def unreadable(self, site_id: str) -> list[int]:
+        """The journal rows that could not be read, the oldest first."""
+        sql = "SELECT seq FROM failures WHERE site_id = ? AND message_id = '' ORDER BY seq"
+        return [seq for (seq,) in self._sql(sql, (site_id,)).fetchall()]
+
+    def failed(self, site_id: str) -> int:
+        """How many messages have failed and can be put back."""
+        sql = "SELECT count(*) FROM failures WHERE site_id = ? AND message_id <> ''"
+        return int(self._sql(sql, (site_id,)).fetchone()[0])
+
     def failures(self, site_id: str, limit: int) -> dict[int, set[str]]:
         """The message IDs that have failed, by journal row; up to ``limit`` messages, the oldest first."""
-        sql = "SELECT seq, message_id FROM failures WHERE site_id = ? ORDER BY seq, message_id LIMIT ?"
+        sql = "SELECT seq, message_id FROM failures WHERE site_id = ? AND message_id <> '' ORDER BY seq, message_id"
         found: dict[int, set[str]] = {}
-        for seq, message_id in self._sql(sql, (site_id, limit)).fetchall():
+        for seq, message_id in self._sql(f"{sql} LIMIT ?", (site_id, limit)).fetchall():
             found.setdefault(seq, set()).add(message_id)
         return found
 

@@ -172,6 +172,12 @@ class Outbox:
             (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
         )
 
+    def erase_after(self, delivery: Unsent, person_id: str) -> None:
+        """Let the erasure that names ``person_id`` wait for this one, which may be under way to Klaviyo now."""
+        if delivery.state is State.SENDING:
+            values = (person_id, delivery.delivery_id)
+            self._sql("UPDATE deliveries SET person_id = ? WHERE delivery_id = ?", values)
+
     def only_record(self, delivery: Unsent) -> None:
         """Let it be recorded without starting a flow."""
         self._sql("UPDATE deliveries SET backfill = 1 WHERE delivery_id = ?", (delivery.delivery_id,))

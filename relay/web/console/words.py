@@ -102,6 +102,7 @@ DROPS: dict[DropReason, str] = {
     DropReason.PROCESSING_FAILED: (
         "a fault of the relay: kept in the journal for seven days; the log says what went wrong"
     ),
+    DropReason.UNREADABLE: "a damaged row of the journal, kept there for seven days; relay doctor says what to do",
 }
 
 #: What each state means, in the order of a delivery's life.
