@@ -26,6 +26,8 @@ _STAYS_ENDED = (
     f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
 )
 
+_IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
+
 #: Why a link has ended: the shopper has signed out.
 SIGNED_OUT = "signed_out"
 
@@ -113,7 +115,8 @@ class Graph:
     def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
         """When somebody last signed out in this browser."""
         row = self._sql(
-            "SELECT at FROM sign_outs WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id)
+            "SELECT at FROM unties WHERE site_id = ? AND visitor_id = ? AND reason = ?",
+            (site_id, visitor_id, SIGNED_OUT),
         ).fetchone()
         return row[0] if row else None
 
@@ -148,6 +151,7 @@ class Graph:
             for member in self.members(site_id, person_id)
             for row in self._sql(
                 f"SELECT min(first_at) FROM links WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
+                " AND (end_reason IS NULL OR end_reason <> 'unlinked')"
                 f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
                 f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id",
@@ -286,31 +290,40 @@ class Graph:
         self, site_id: str, visitor_id: str, person_id: str, evidence: Evidence, *, at: float, message_id: str
     ) -> None:
         """Link the visitor to the person, or renew the link."""
+        # A sign from before a sign-out that arrives after it does not undo it.
+        ended_at, end_reason = self._sql(
+            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at >= ?",
+            (site_id, visitor_id, at),
+        ).fetchone()
         self._sql(
-            "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at,"
+            " end_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET"
-            " first_at = CASE WHEN links.ended_at IS NULL THEN links.first_at ELSE excluded.first_at END,"
+            " first_at = CASE WHEN links.ended_at IS NULL OR excluded.first_at > links.ended_at THEN"
+            " CASE WHEN links.ended_at IS NULL AND links.first_at < excluded.first_at THEN links.first_at"
+            " ELSE excluded.first_at END ELSE links.first_at END,"
+            " message_id = CASE WHEN excluded.last_at >= links.last_at THEN excluded.message_id"
+            " ELSE links.message_id END,"
             " last_at = CASE WHEN excluded.last_at > links.last_at THEN excluded.last_at ELSE links.last_at END,"
-            " message_id = excluded.message_id,"
-            # A sign from before a sign-out that arrives after it does not undo it. What the operator has cut stays cut
-            # unless the person gives a strong sign anew: a browser repeats an old link's ID with every page.
-            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at END,"
-            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason END",
-            (site_id, visitor_id, person_id, evidence, at, at, message_id),
+            # What the operator has cut stays cut unless the person gives a strong sign anew: a browser repeats an old
+            # link's ID with every page.
+            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at WHEN {_IS_ENDED} THEN excluded.ended_at END,"
+            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason WHEN {_IS_ENDED} THEN excluded.end_reason END",
+            (site_id, visitor_id, person_id, evidence, at, at, message_id, ended_at, end_reason),
         )
 
     def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
         """End all of the visitor's links."""
-        if reason == SIGNED_OUT:
-            self._sql(
-                "INSERT INTO sign_outs (site_id, visitor_id, at) VALUES (?, ?, ?) ON CONFLICT (site_id, visitor_id)"
-                " DO UPDATE SET at = excluded.at WHERE excluded.at > sign_outs.at",
-                (site_id, visitor_id, at),
-            )
         self._sql(
-            "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL",
-            (at, reason, site_id, visitor_id),
+            "INSERT INTO unties (site_id, visitor_id, reason, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, visitor_id, reason) DO UPDATE SET at = excluded.at WHERE excluded.at > unties.at",
+            (site_id, visitor_id, reason, at),
+        )
+        # Whoever has given a sign since is still there: this may arrive late.
+        self._sql(
+            "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+            " AND last_at <= ?",
+            (at, reason, site_id, visitor_id, at),
         )
 
     def unlink(
