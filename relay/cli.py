@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 import typer
 import uvicorn
 from rich import box
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from relay import demo as demo_
 from relay import doctor as doctor_
+from relay import export as export_
 from relay import forget as forget_
 from relay import reprocess as reprocess_
 from relay.app import Relay, open_store
@@ -25,7 +27,7 @@ from relay.errors import BackflowError, SettingsError
 from relay.model import Reason
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
-from relay.store.rows import Dying
+from relay.store.rows import Audited, Dying
 from relay.web import tag
 from relay.web.proxies import BehindProxies
 
@@ -124,6 +126,7 @@ def work() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the present schema."""
+    set_up_logging()  # it may take long, and says how far it is
     settings = _settings()
 
     async def run() -> None:
@@ -257,14 +260,64 @@ def forget(email: Annotated[str, typer.Argument(help="The person's e-mail addres
         sites = _sites(settings, site)
         store = open_store(settings)
         try:
-            secret = settings.secret_keys[0]
-            return await forget_.forget(store, sites, email, secret=secret, now=SystemClock().now())
+            return await forget_.forget(store, sites, email, now=SystemClock().now())
         except ValueError as error:
             _fail(f"EMAIL: {error}")
         finally:
             await store.close()
 
     out.print(_run(run()).in_words())
+
+
+@app.command()
+def export(email: Annotated[str, typer.Argument(help="The person's e-mail address.")], site: SiteOption = None) -> None:
+    """Print everything held of a person as JSON: what they may ask for."""
+    settings = _settings()
+
+    async def run() -> dict[str, Any]:
+        sites = _sites(settings, site)
+        store = open_store(settings)
+        try:
+            return await export_.export(store, sites, email, now=SystemClock().now())
+        except ValueError as error:
+            _fail(f"EMAIL: {error}")
+        finally:
+            await store.close()
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(_run(run())), indent=2))
+
+
+@app.command()
+def audit(
+    email: Annotated[str | None, typer.Argument(help="Only what was asked about this person.")] = None,
+    site: SiteOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many lines a site, the latest.")] = 50,
+) -> None:
+    """List erasures and exports: when, who asked, how much. Whose they were is kept only as a keyed hash."""
+    settings = _settings()
+
+    async def run() -> list[tuple[str, Audited]]:
+        sites = _sites(settings, site)
+        store = open_store(settings)
+        try:
+            return await export_.audit(store, sites, email, limit=limit)
+        except ValueError as error:
+            _fail(f"EMAIL: {error}")
+        finally:
+            await store.close()
+
+    found = _run(run())
+    if not found:
+        out.print("Nobody has asked for an erasure or an export." if email is None else "Nothing was asked about them.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("Site", "When", "What", "Asked by", "Person", "How much"):
+        table.add_column(name)
+    for site_id, line in found:
+        much = ", ".join(f"{n} {what}" for what, n in line.counts.items() if n)
+        at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        table.add_row(site_id, at, line.action, line.asked_by, line.subject, much or "nothing was held")
+    out.print(table)
 
 
 def main() -> None:

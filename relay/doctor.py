@@ -42,6 +42,8 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
         yield Check("Database", "ok", f"{store.shown} can be written")
     except StoreError as error:
         yield Check("Database", "failed", str(error))
+    async for check in _keys(store):
+        yield check
     if any(len(key) < SHORT_SECRET for key in settings.secret_keys):
         yield Check("Signing keys", "warning", f"RELAY_SECRET_KEYS has a key of fewer than {SHORT_SECRET} characters")
     if settings.console_password is None:
@@ -55,6 +57,21 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
             yield check
         for origin in sorted(site.allowed_origins):
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
+
+
+async def _keys(store: Store) -> AsyncIterator[Check]:
+    """Whether what is kept of people can be opened. A database that cannot be read is told of elsewhere."""
+    try:
+        opens = await store.opens()
+    except StoreError:
+        return
+    shut = [site_id for site_id, is_open in opens.items() if not is_open]
+    if shut:
+        text = f"RELAY_SECRET_KEYS does not open the data of {', '.join(shut)}: list the key it was made with again"
+        yield Check("Data keys", "failed", text)
+    else:
+        text = f"RELAY_SECRET_KEYS opens the data of {', '.join(opens)}; a backup of the database needs these keys too"
+        yield Check("Data keys", "ok", text)
 
 
 def _site_settings(site: Site) -> list[Check]:

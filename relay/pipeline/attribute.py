@@ -5,7 +5,6 @@ waiting events go when their person is found (late identity).
 """
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -37,11 +36,6 @@ class Attribution(Struct, frozen=True, kw_only=True):
     resolution: Resolution
     is_named: bool = False
     has_news: bool = False
-
-
-def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
-    """The keyed hash that stays of an erased identifier."""
-    return hmac.digest(secret.encode(), f"{identifier.kind}:{identifier.value}".encode(), hashlib.sha256)
 
 
 def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender) -> Attribution:

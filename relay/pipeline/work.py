@@ -26,7 +26,6 @@ class Work(Struct, kw_only=True):
     site: Site
     entry: Entry
     message: Message
-    secrets: tuple[str, ...]
     now: float
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")

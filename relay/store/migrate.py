@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent / "migrations"
 def sqlite(path: Path, part: str) -> list[str]:
     """Apply what is missing of ``part`` (``journal`` or ``state``); the names of the migrations applied."""
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    with _alone(path):
+    with alone(path):
         backend = get_backend(f"sqlite:///{path.absolute()}")
         try:
             # yoyo's own lock is a row, which outlives a process that was killed; ours ends with its process.
@@ -33,7 +33,7 @@ def sqlite(path: Path, part: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Relays that start together on one database migrate one after the other."""
     name = path.with_name(f"{path.name}.migrating")
     with name.open("wb") as file:

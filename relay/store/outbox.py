@@ -11,6 +11,7 @@ from relay.delivery.states import STEPS, State, check_step
 from relay.errors import IllegalTransition
 from relay.model import DeliveryKind, Reason
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 from relay.store.rows import Draft, Unsent
 
 Execute = Callable[..., Any]
@@ -20,13 +21,16 @@ _UNSENT = (
     " created_at, due_at, backfill"
 )
 _DRAFT = Draft.__struct_fields__
+#: The columns that hold what a person is told by or of, and where they are sealed for.
+SEALED = {"payload": "deliveries.payload", "recipient": "deliveries.recipient"}
 
 
 class Outbox:
     """The deliveries of all sites, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     # Filling
 
@@ -38,7 +42,7 @@ class Outbox:
         """
         columns = ", ".join(_DRAFT)
         places = ", ".join("?" * len(_DRAFT))
-        values = [getattr(draft, name) for name in _DRAFT]
+        values = [self._value(draft, name) for name in _DRAFT]
         row = self._sql(
             f"INSERT INTO deliveries ({columns}) VALUES ({places})"
             " ON CONFLICT (site_id, unique_id) DO NOTHING RETURNING delivery_id",
@@ -54,6 +58,12 @@ class Outbox:
             )
             return bool(cursor.rowcount)
         return False
+
+    def _value(self, draft: Draft, name: str) -> Any:
+        value = getattr(draft, name)
+        if value is None or name not in SEALED:
+            return value
+        return self._keys.of(draft.site_id).seal(SEALED[name], value.encode() if isinstance(value, str) else value)
 
     # Before they leave
 
