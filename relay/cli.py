@@ -1,8 +1,10 @@
 """The command line: the only code that prints."""
 
 import asyncio
+import contextlib
+import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -126,11 +128,11 @@ def work() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the present schema."""
-    set_up_logging()  # it may take long, and says how far it is
     settings = _settings()
 
     async def run() -> None:
-        store = open_store(settings)
+        with _told_of("relay.sealing"):  # it may take long
+            store = open_store(settings)
         await store.close()
         out.print(f"The database is at the present schema: {store.shown}")
 
@@ -323,6 +325,19 @@ def audit(
 def main() -> None:
     """The ``relay`` command."""
     app()
+
+
+@contextlib.contextmanager
+def _told_of(logger: str) -> Iterator[None]:
+    """Say how far a long piece of work is."""
+    log, handler = logging.getLogger(logger), logging.Handler()
+    handler.emit = lambda record: err.print(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _settings() -> Settings:

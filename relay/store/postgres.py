@@ -288,13 +288,11 @@ def _unlocked(session: Session, secrets: Sequence[str], sites: Iterable[str]) ->
     """The data keys, and the database with nothing plain left in it."""
     # Relays that start together carry over one after the other.
     session.execute("SELECT pg_advisory_lock(hashtextextended('backflow seal', 0))")
-    try:
-        speaking = Speaking(session)
-        keys = keyring.load(speaking, secrets, {*sites, *sealing.sites(speaking)})
-        sealing.postgres(session, keys)
-        return keys
-    finally:
-        session.execute("SELECT pg_advisory_unlock_all()")
+    speaking = Speaking(session)
+    keys = keyring.load(speaking, secrets, {*sites, *sealing.sites(speaking)})
+    sealing.postgres(session, keys)
+    session.execute("SELECT pg_advisory_unlock_all()")  # after a failure the session ends, and the lock with it
+    return keys
 
 
 def _notify(where: str, who: str, bells: set[str], session: Session) -> None:
