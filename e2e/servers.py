@@ -18,6 +18,9 @@ from typing import Any
 
 import uvicorn
 
+#: What the relays of the journeys sign and encrypt with.
+SECRET_KEY = "a secret key of the journeys and long enough"
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -61,7 +64,7 @@ class RelayProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RELAY_")},
-            "RELAY_SECRET_KEYS": "a secret key of the journeys and long enough",
+            "RELAY_SECRET_KEYS": SECRET_KEY,
             "RELAY_DATABASE_URL": f"sqlite:///{folder / 'relay.db'}",
             "RELAY_WRITE_KEY": "journey",
             "RELAY_SERVER_KEY": "journey-server-key",

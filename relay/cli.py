@@ -312,14 +312,10 @@ def audit(
     if not found:
         out.print("Nobody has asked for an erasure or an export." if email is None else "Nothing was asked about them.")
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("Site", "When", "What", "Asked by", "Person", "How much"):
-        table.add_column(name)
     for site_id, line in found:
-        much = ", ".join(f"{n} {what}" for what, n in line.counts.items() if n)
+        much = ", ".join(f"{n} {what}" for what, n in line.counts.items() if n) or "nothing was held"
         at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        table.add_row(site_id, at, line.action, line.asked_by, line.subject, much or "nothing was held")
-    out.print(table)
+        out.print(f"{at}  {site_id}  {line.action} for {line.asked_by}, person {line.subject}: {much}", markup=False)
 
 
 def main() -> None:

@@ -113,6 +113,7 @@ async def _books(site: Site, store: Store) -> list[Check]:
     try:
         n = await store.read(lambda tx: tx.ledger.metrics(site.site_id))
         counts = await store.read(lambda tx: tx.ledger.counts())
+        asked = await store.read(lambda tx: tx.privacy.requests(site.site_id))
     except StoreError:
         return []  # said above
     used = f"{n} of the {metrics.ROOM} this shop may make"
@@ -122,6 +123,9 @@ async def _books(site: Site, store: Store) -> list[Check]:
         for site_id, name, reason, count in counts
         if site_id == site.site_id and name in _NOTED and reason in NOTES
     ]
+    if asked:
+        text = f"{', '.join(f'{n} {action}(s)' for action, n in asked.items())}; `relay audit` lists them"
+        found.append(Check(f"Personal data of {site.site_id}", "ok", text))
     return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import fcntl
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from yoyo import get_backend, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
@@ -36,10 +37,21 @@ def sqlite(path: Path, part: str) -> list[str]:
 def alone(path: Path) -> Iterator[None]:
     """Relays that start together on one database migrate one after the other."""
     name = path.with_name(f"{path.name}.migrating")
-    with name.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        name.unlink(missing_ok=True)  # who waited for it finds nothing left to do
+    while True:
+        with name.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, name):
+                continue  # who had it has taken it away, and another may hold a new one
+            yield
+            name.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def postgres(guard: Session, parameters: Mapping[str, Any]) -> list[str]:

@@ -108,6 +108,11 @@ class Privacy:
             for at, action, by, digest, counts in rows
         ]
 
+    def requests(self, site_id: str) -> dict[str, int]:
+        """How many of each action there were."""
+        rows = self._sql("SELECT action, count(*) FROM audit WHERE site_id = ? GROUP BY action ORDER BY 1", (site_id,))
+        return {action: n for action, n in rows.fetchall()}
+
     def _subject(self, site_id: str, subject: Named) -> bytes:
         kind, value = subject
         return self._keys.of(site_id).look_up(f"audit {kind}", value)
