@@ -111,7 +111,7 @@ class Privacy:
     def requests(self, site_id: str) -> dict[str, int]:
         """How many of each action there were."""
         rows = self._sql("SELECT action, count(*) FROM audit WHERE site_id = ? GROUP BY action ORDER BY 1", (site_id,))
-        return {action: n for action, n in rows.fetchall()}
+        return dict(rows.fetchall())
 
     def _subject(self, site_id: str, subject: Named) -> bytes:
         kind, value = subject
