@@ -29,8 +29,10 @@ from relay.workers import Bells, Workers
 
 def open_store(settings: Settings) -> SqliteStore | PostgresStore:
     """The store that ``RELAY_DATABASE_URL`` names. Raises SettingsError or StoreUnavailable."""
-    url = settings.database_url
-    return SqliteStore(Path(url.removeprefix(SQLITE))) if url.startswith(SQLITE) else PostgresStore(url)
+    url, secrets, sites = settings.database_url, settings.secret_keys, [site.site_id for site in settings.sites]
+    if url.startswith(SQLITE):
+        return SqliteStore(Path(url.removeprefix(SQLITE)), secrets, sites)
+    return PostgresStore(url, secrets, sites)
 
 
 class Relay:

@@ -142,7 +142,6 @@ class Workers:
             site,
             self._store,
             self._clock,
-            secrets=self._settings.secret_keys,
             journal_rings=self._bells.journal(site.site_id),
             outbox_rings=self._bells.outbox(site.site_id),
         )

@@ -5,7 +5,6 @@ transaction.
 """
 
 import hashlib
-import hmac
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -39,11 +38,6 @@ class Attribution(Struct, frozen=True, kw_only=True):
     resolution: Resolution
     is_named: bool = False
     has_news: bool = False
-
-
-def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
-    """The keyed hash that stays of an erased identifier."""
-    return hmac.digest(secret.encode(), f"{identifier.kind}:{identifier.value}".encode(), hashlib.sha256)
 
 
 def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender) -> Attribution:

@@ -53,14 +53,12 @@ class Processor:
         store: Store,
         clock: Clock,
         *,
-        secrets: tuple[str, ...],
         journal_rings: asyncio.Event,
         outbox_rings: asyncio.Event,
     ) -> None:
         self._site = site
         self._store = store
         self._clock = clock
-        self._secrets = secrets
         self._journal_rings = journal_rings
         self._outbox_rings = outbox_rings
         self._position: int | None = None
@@ -137,7 +135,6 @@ class Processor:
             site=self._site,
             entry=entry,
             message=parse.read_body(received),
-            secrets=self._secrets,
             now=self._clock.now(),
             off=self._off,
         )

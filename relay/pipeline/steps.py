@@ -57,7 +57,7 @@ def hear_claims(work: Work) -> End | None:
     """What the call says of its author, and what it asks for. What an erased person did before the erasure is emptied:
     it must not bring them back."""
     claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
-    if any(_is_forgotten(work, identifier) for identifier in claims.everything):
+    if _is_forgotten(work, claims):
         work.commerce = Commerce(kind=Kind.OTHER, name="")
         return None
     work.instructions = instructions.instructions(work.message, claims, work.entry.trust, work.site.list_id)
@@ -192,14 +192,13 @@ def _notes(work: Work) -> Iterator[str]:
                     yield "long_customer_id"
 
 
-def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:
-    # The erasure was hashed with the key that was newest then; any of today's keys may be that one.
-    for secret in work.secrets:
-        digest = attribute.forgetting_hash(secret, identifier)
-        at = work.tx.graph.forgotten_at(work.site.site_id, digest)
-        if at is not None and work.message.occurred_at <= at:
-            return True
-    return False
+def _is_forgotten(work: Work, claims: identifiers.Claims) -> bool:
+    former = () if claims.former is None else (claims.former,)
+    named = [(each.kind.value, each.value) for each in (*claims.everything, *former)]
+    if work.entry.visitor_id is not None:
+        named.append(("visitor", work.entry.visitor_id))
+    at = work.tx.privacy.erased_at(work.site.site_id, named)
+    return at is not None and work.message.occurred_at <= at
 
 
 @lru_cache(maxsize=10_000)

@@ -27,7 +27,6 @@ class Work(Struct, kw_only=True):
     site: Site
     entry: Entry
     message: Message
-    secrets: tuple[str, ...]
     now: float
     off: frozenset[Evidence] = frozenset()  #: what the site does not trust at present
     permission: consent.Permission = consent.EVERYTHING

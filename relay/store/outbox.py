@@ -11,6 +11,7 @@ from relay.delivery.states import STEPS, State, check_step
 from relay.errors import IllegalTransition
 from relay.model import DeliveryKind, Reason
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 from relay.store.rows import Draft, Unsent
 
 Execute = Callable[..., Any]
@@ -21,13 +22,16 @@ _UNSENT = (
 )
 #: The proof has a table of its own: it is read only when somebody asks why.
 _DRAFT = tuple(name for name in Draft.__struct_fields__ if name != "proof")
+#: The columns that hold what a person is told by or of, and where they are sealed for.
+SEALED = {"payload": "deliveries.payload", "recipient": "deliveries.recipient"}
 
 
 class Outbox:
     """The deliveries of all sites, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     # Filling
 
@@ -39,7 +43,7 @@ class Outbox:
         """
         columns = ", ".join(_DRAFT)
         places = ", ".join("?" * len(_DRAFT))
-        values = [getattr(draft, name) for name in _DRAFT]
+        values = [self._value(draft, name) for name in _DRAFT]
         row = self._sql(
             f"INSERT INTO deliveries ({columns}) VALUES ({places})"
             " ON CONFLICT (site_id, unique_id) DO NOTHING RETURNING delivery_id",
@@ -70,6 +74,12 @@ class Outbox:
             "SELECT body FROM proofs WHERE site_id = ? AND delivery_id = ?", (site_id, delivery_id)
         ).fetchone()
         return row[0] if row else None
+
+    def _value(self, draft: Draft, name: str) -> Any:
+        value = getattr(draft, name)
+        if value is None or name not in SEALED:
+            return value
+        return self._keys.of(draft.site_id).seal(SEALED[name], value.encode() if isinstance(value, str) else value)
 
     # Before they leave
 

@@ -58,7 +58,7 @@ async def test_activity_without_details_keeps_none(world: World) -> None:
     (page,) = world.received("Active on Site - Backup Flow")
     assert {name for name in page.properties if not name.startswith("Backflow")} == set()
     (event,) = await world.rows("SELECT body FROM events WHERE kind = 'page'")
-    assert b"lamps" not in event["body"]
+    assert "lamps" not in event["body"]
 
 
 @in_world(page_events=PageEvents.VIEWED_PAGE)
@@ -243,5 +243,5 @@ async def test_odd_addresses_are_counted_and_used_all_the_same(world: World) -> 
         "noted_identifier long_customer_id": 1,
         "refused_identifier invalid_phone": 1,
     }
-    rows = await world.rows("SELECT value FROM identifiers WHERE kind = 'email' ORDER BY 1")
-    assert [row["value"] for row in rows] == ["ann@example.com", ANN, "info@shop.com", "x1@marketplace.amazon.de"]
+    rows = await world.rows("SELECT value FROM identifiers WHERE kind = 'email'")
+    assert sorted(row["value"] for row in rows) == ["ann@example.com", ANN, "info@shop.com", "x1@marketplace.amazon.de"]

@@ -18,6 +18,7 @@ from relay.identity.traces import Trace
 from relay.model import Kind, Message, Trust
 from relay.pipeline.attribute import Attribution, attribute
 from relay.pipeline.sender import Sender
+from relay.store import keyring, sealing
 from relay.store.base import Transaction
 
 SITE = Site(site_id="shop", write_key="pk")
@@ -89,7 +90,9 @@ class World:
     def __init__(self, connection: sqlite3.Connection) -> None:
         for migration in SCHEMA:
             connection.executescript(migration.read_text())
-        self.tx = Transaction.on(connection)
+        keys = keyring.load(connection, ["a key"], ["shop"])
+        sealing.sqlite(connection, keys)
+        self.tx = Transaction.on(connection, keys)
         self.now = 1_000_000.0
         self._numbers = itertools.count()
 
