@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from relay.klaviyo import patches
+from relay.klaviyo import custom, patches
 from relay.klaviyo.limits import MAX_EXTERNAL_ID, MAX_PROFILE_BYTES, OWN, Trimmer, lighten, weight
 from relay.klaviyo.traits import take_person
 from relay.model import ProfilePatch, Proof, Recipient
@@ -47,13 +47,20 @@ def narrow(recipient: Recipient) -> Recipient:
 
 
 def profile_body(
-    recipient: Recipient, proof: Proof, *, last_seen: float | None = None, patch: ProfilePatch | None = None
+    recipient: Recipient,
+    proof: Proof,
+    *,
+    last_seen: float | None = None,
+    patch: ProfilePatch | None = None,
+    flatten: bool = False,
 ) -> dict[str, Any]:
-    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
+    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``;
+    ``flatten`` takes custom objects apart.
 
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
-    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)}
+    known = msgspec.structs.replace(recipient, anonymous_id=None)
+    return {"data": resource(known, proof, last_seen, patch, flatten=flatten)}
 
 
 def resource(
@@ -63,6 +70,7 @@ def resource(
     patch: ProfilePatch | None = None,
     *,
     traits: bool = True,
+    flatten: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON:API profile resource of a person; without ``traits`` only who it is.
 
@@ -81,7 +89,7 @@ def resource(
     own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence}
     if last_seen is not None:
         own["BackflowLastSeen"] = rfc3339(last_seen)
-    attributes["properties"] = trimmer.properties(own, rest, mark=_MARK)
+    attributes["properties"] = trimmer.properties(own, custom.flattened(rest) if flatten else rest, mark=_MARK)
     _fit(profile)
     return profile
 

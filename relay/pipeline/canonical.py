@@ -5,6 +5,7 @@ nothing: what it cannot read or place stays in ``properties`` (of a line: in ``P
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from relay.model import Address, Commerce, Kind, Message, Order, Product
@@ -27,6 +28,14 @@ _ORDER_FIELDS = frozenset(
         "shipping_address",
     }
 )
+#: What a shop has to be told of when it cannot be read, and how that is called in the books.
+_AMOUNTS = {
+    "value": "unreadable_value",
+    "cart_value": "unreadable_value",
+    "price": "unreadable_price",
+    "currency": "unreadable_currency",
+}
+_NO_AMOUNT = ("", 0, values.text)
 _EMAIL_KEYS = ("email", "Email", "$email")
 _PHONE_KEYS = ("phone", "phone_number", "phoneNumber", "$phone_number", "Phone")
 #: Objects in which an address of the shopper is looked for, after the properties themselves.
@@ -95,6 +104,21 @@ def canonicalise(message: Message) -> Commerce:
         collection=fields.get("collection"),
         collection_id=fields.get("collection_id"),
     )
+
+
+def unreadable(commerce: Commerce) -> Iterator[str]:
+    """Name the amounts and currencies of an event that stand there and cannot be read: they cost it its value only."""
+    table = vocabulary.EVENT.get(commerce.kind, vocabulary.CUSTOM)
+    yield from _unread(commerce.properties, table)
+    for item in commerce.items:
+        yield from _unread(item.extra, vocabulary.LINE)
+
+
+def _unread(left: dict[str, Any], table: vocabulary.Table) -> Iterator[str]:
+    for name, raw in left.items():
+        field, _, reader = table.get(name, _NO_AMOUNT)
+        if field in _AMOUNTS and raw not in (None, "") and reader(raw) is None:
+            yield _AMOUNTS[field]
 
 
 def _passed_through(message: Message, kind: Kind, email: str | None, phone: str | None) -> Commerce:
