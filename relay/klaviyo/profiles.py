@@ -10,6 +10,7 @@ the other. A profile that is too large loses its largest custom properties first
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,8 +28,13 @@ _WHO = frozenset({"email", "phone_number", "external_id", "anonymous_id", "_kx"}
 
 def rfc3339(seconds: float) -> str | None:
     """Return Unix seconds as a UTC time to the whole second, None outside of years 1 to 9999."""
+    return _rfc3339(seconds // 1)
+
+
+@lru_cache(maxsize=1024)  # events come by the thousand in one second
+def _rfc3339(second: float) -> str | None:
     try:
-        return datetime.fromtimestamp(seconds // 1, UTC).isoformat()[:19] + "Z"
+        return datetime.fromtimestamp(second, UTC).isoformat()[:19] + "Z"
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -152,7 +152,7 @@ def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message)
         if type(inner := flat.get(holder)) is not dict:
             continue
         for key in keys:
-            if (found := values.text(inner.get(key))) is not None:
+            if key in inner and (found := values.text(inner[key])) is not None:
                 left = {name: value for name, value in inner.items() if name != key}
                 if left:
                     flat[holder] = left
@@ -162,7 +162,7 @@ def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message)
     for traits in (message.traits, message.context.get("traits")):
         if traits and type(traits) is dict:
             for key in keys:
-                if (found := values.text(traits.get(key))) is not None:
+                if key in traits and (found := values.text(traits[key])) is not None:
                     return found
     return None
 
