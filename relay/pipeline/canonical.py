@@ -5,7 +5,7 @@ nothing: what it cannot read or place stays in ``properties`` (of a line: in ``P
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from relay.model import Address, Commerce, Kind, Message, Order, Product
@@ -67,8 +67,8 @@ def canonicalise(message: Message) -> Commerce:
     """
     kind = kind_of(message)
     flat = shopify.unwrap(message.properties)
-    email = _take_contact(flat, _EMAIL_KEYS, message)
-    phone = _take_contact(flat, _PHONE_KEYS, message)
+    email = _take_contact(flat, _EMAIL_KEYS, values.text, message)
+    phone = _take_contact(flat, _PHONE_KEYS, values.identifier, message)  # some are written as numbers
     table = vocabulary.EVENT.get(kind)
     if table is None:
         return _passed_through(message, kind, email, phone)
@@ -142,17 +142,19 @@ def _passed_through(message: Message, kind: Kind, email: str | None, phone: str 
     )
 
 
-def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message) -> str | None:
+def _take_contact(
+    flat: dict[str, Any], keys: tuple[str, ...], reader: Callable[[Any], str | None], message: Message
+) -> str | None:
     """Take an address of the shopper out of ``flat``, which is ours; else read it from the traits of the call."""
     for key in keys:
-        if key in flat and (found := values.text(flat[key])) is not None:
+        if key in flat and (found := reader(flat[key])) is not None:
             del flat[key]
             return found
     for holder in _CONTACTS:
         if type(inner := flat.get(holder)) is not dict:
             continue
         for key in keys:
-            if key in inner and (found := values.text(inner[key])) is not None:
+            if key in inner and (found := reader(inner[key])) is not None:
                 left = {name: value for name, value in inner.items() if name != key}
                 if left:
                     flat[holder] = left
@@ -162,7 +164,7 @@ def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message)
     for traits in (message.traits, message.context.get("traits")):
         if traits and type(traits) is dict:
             for key in keys:
-                if key in traits and (found := values.text(traits[key])) is not None:
+                if key in traits and (found := reader(traits[key])) is not None:
                     return found
     return None
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from relay.config import OrderEvent, PageEvents
+from relay.identity.identifiers import Identifier, IdentifierKind, claims
 from relay.klaviyo.links import page_link
 from relay.klaviyo.mapping import STANDARD_METRICS, actions, event_body, metric_name, unique_id
-from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient
+from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient, Trust
 from relay.pipeline.canonical import canonicalise
+from relay.pipeline.instructions import instructions, of_the_person
 
 ADA = Recipient(email="ada@shop.example")
 PROOF = Proof(reason=Reason.KLAVIYO_UNIDENTIFIED, evidence="checkout e-mail, then cookie", confidence=0.95)
@@ -635,6 +637,29 @@ def test_the_same_product_becomes_the_same_event_from_every_source(name: str, se
             {"ProductID": "p1", "SKU": "S", "ProductName": "Lamp", "Quantity": 2, "ItemPrice": 12.5, "RowTotal": 25.0},
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", ["identify", "track", "group"])
+def test_no_step_changes_the_message_so_that_the_next_one_misses_something(type_: str) -> None:
+    person = {"email": "ada@shop.example", "phone": "+4930901820", "address": {"city": "Rome"}}
+    words = {"subscribe": True, "listId": "Y6nRLr", "consent": ["email", "sms"]}
+    properties = {"email": "ada@shop.example", "phone": "+4930901820", "customer": {"email": "ada@shop.example"}}
+    message = Message(
+        type=type_, message_id="m", occurred_at=1.0, event="Order Completed", user_id="7", group_id="Y6nRLr",
+        traits=person | {"properties": words}, context={"traits": person},
+        properties=properties | {"order_id": "1", "total": "5", "products": [{"product_id": "p1", "price": "5"}]},
+        integrations={"Klaviyo": {"fieldsToAppend": ["tags"], "fieldsToUnset": ["plan"]}},
+    )  # fmt: skip
+    before = copy.deepcopy(message)
+    for _ in range(2):
+        commerce = canonicalise(message)
+        said = claims(message, commerce, Trust.SERVER, None)
+        asked = instructions(message, said, Trust.SERVER, None)
+        ada = Recipient(email="ada@shop.example", traits=of_the_person(said.traits, asked.patch))
+        for action in actions(commerce):
+            body(commerce, action, recipient=ada)
+        assert message == before
+        assert Identifier(IdentifierKind.EMAIL, "ada@shop.example") in said.identifiers
 
 
 def test_a_body_is_json() -> None:
