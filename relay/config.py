@@ -47,6 +47,13 @@ class PageEvents(StrEnum):
     VIEWED_PAGE = "viewed_page"
 
 
+class OrderEvent(StrEnum):
+    """The metric that an order becomes."""
+
+    PLACED_ORDER = "placed_order"  #: Klaviyo's own word, which its flows and reports read
+    ORDER_COMPLETED = "order_completed"  #: as it is in the Segment spec
+
+
 class Secret(str):
     """A string that does not show itself in repr, logs and tracebacks' locals."""
 
@@ -85,6 +92,8 @@ class Site(Struct, frozen=True, kw_only=True):
     update_profiles: bool = True
     #: The list that people join when a call names none.
     list_id: str | None = None
+    #: What an opt-in is for when it names no channel, of ``email`` and ``sms``.
+    subscribe_channels: tuple[str, ...] = ("email",)
     page_events: PageEvents = PageEvents.OFF
     #: Whether a page's event says which page it was.
     page_details: bool = True
@@ -94,6 +103,12 @@ class Site(Struct, frozen=True, kw_only=True):
     min_precision: float = 0.8
     #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
     identifier_limits: Mapping[str, int] = {}
+    #: Names of the events that may go to Klaviyo (None: all) and of those that may not, whatever case and spacing.
+    events_allow: frozenset[str] | None = None
+    events_block: frozenset[str] = frozenset()
+    order_event: OrderEvent = OrderEvent.PLACED_ORDER
+    #: Whether the caller's own objects among the properties are taken apart into ``outer.inner``.
+    flatten_properties: bool = False
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -134,10 +149,21 @@ _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
-    "PAGE_DETAILS", "METRICS",
+    "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
+    "SUBSCRIBE_CHANNELS",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
-_SWITCHES = ("EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_DETAILS")
+_SWITCHES = (
+    "EMAIL_PRIMARY",
+    "ANONYMOUS_ID",
+    "CREATE_PROFILES",
+    "UPDATE_PROFILES",
+    "PAGE_DETAILS",
+    "FLATTEN_PROPERTIES",
+)
+#: Lists of names that may be empty, which the word ``none`` says in the environment.
+_NAME_LISTS = ("METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK")
+CHANNELS = ("email", "sms")
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 _RELAY_KEYS = (
     "SECRET_KEYS", "DATABASE_URL", "CONSOLE_PASSWORD", "HOST", "PORT", "TRUSTED_PROXIES", "PATH_PREFIX", "CONFIG",
@@ -249,7 +275,12 @@ class _Reader:
             list_id=self._list_id(),
             page_events=self.choice("PAGE_EVENTS", PageEvents.OFF),
             page_details=self.switch("PAGE_DETAILS", True),
-            metrics=self._metrics(),
+            metrics=self._names("METRICS"),
+            events_allow=self._names("EVENTS_ALLOW"),
+            events_block=self._names("EVENTS_BLOCK") or frozenset(),
+            order_event=self.choice("ORDER_EVENT", OrderEvent.PLACED_ORDER),
+            flatten_properties=self.switch("FLATTEN_PROPERTIES", False),
+            subscribe_channels=self._subscribe_channels(),
         )
 
     def _sites(self) -> tuple[Site, ...]:
@@ -342,14 +373,21 @@ class _Reader:
             raise SettingsError(self.key("LIST_ID"), f"expected the ID of a Klaviyo list such as Y6nRLr, got {value!r}")
         return value
 
-    def _metrics(self) -> frozenset[str] | None:
-        value = self.text("METRICS")
+    def _names(self, name: str) -> frozenset[str] | None:
+        value = self.text(name)
         if value is None:
             return None
-        names = frozenset(name.strip() for name in value.split(",") if name.strip())
+        names = frozenset(one.strip() for one in value.split(",") if one.strip())
         if not names:
-            raise SettingsError(self.key("METRICS"), "expected names of events, comma separated, or none")
+            raise SettingsError(self.key(name), "expected names of events, comma separated, or none")
         return frozenset() if names == {"none"} else names
+
+    def _subscribe_channels(self) -> tuple[str, ...]:
+        value = self.text("SUBSCRIBE_CHANNELS") or "email"
+        named = [one.strip().lower() for one in value.split(",")]
+        if not set(CHANNELS).issuperset(named):
+            raise SettingsError(self.key("SUBSCRIBE_CHANNELS"), f"expected email, sms or email,sms, got {value!r}")
+        return tuple(channel for channel in CHANNELS if channel in named)
 
 
 def _tables(path: str) -> dict[str, dict[str, object]]:
@@ -374,7 +412,7 @@ def _as_values(site_id: str, table: dict[str, object]) -> dict[str, str]:
         if name.upper() not in _SITE_KEYS:
             raise SettingsError(f"sites.{site_id}.{name}", "is not a setting of a site")
         if isinstance(value, list) and all(isinstance(item, str) and "," not in item for item in value):
-            value = ",".join(value) or ("none" if name.upper() == "METRICS" else "")
+            value = ",".join(value) or ("none" if name.upper() in _NAME_LISTS else "")
         if isinstance(value, bool) and name.upper() in _SWITCHES:
             value = "on" if value else "off"
         if isinstance(value, bool) or not isinstance(value, str | int | float):

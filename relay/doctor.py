@@ -19,7 +19,7 @@ from relay.store.base import Store
 from relay.web.console.words import NOTES
 
 #: Sums of the ledger that tell of faults in the shop's own calls.
-_NOTED = ("noted_identifier", "refused_identifier", "refused_instruction")
+_NOTED = ("noted_identifier", "refused_identifier", "refused_instruction", "refused_property")
 #: For as long as the journal has them.
 _PUT_BACK = "`relay replay --failed` puts them back (within seven days)"
 

@@ -215,6 +215,7 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"  #: the person asked to be forgotten
     TOO_OLD = "too_old"  #: nobody was found within the waiting window
     NO_READ_SCOPE = "no_read_scope"  #: the key may not read profiles: a link cannot be looked up
+    EVENT_NOT_ALLOWED = "event_not_allowed"  #: the site's lists of events keep it here
     METRIC_NOT_ALLOWED = "metric_not_allowed"  #: a name outside of the site's list of metrics
     METRIC_LIMIT = "metric_limit"  #: the account has nearly as many metrics as Klaviyo allows
     CREATION_DISABLED = "profile_creation_disabled"  #: the site creates no profiles, and Klaviyo has none for them

@@ -103,4 +103,5 @@ class Events:
             backfill=delivery.backfill or is_old,
             page_url=kept.page_url,
             traits=self._site.forward is not Forward.SHADOW and self._site.update_profiles,
+            flatten=self._site.flatten_properties,
         )

@@ -49,7 +49,11 @@ class Profiles:
 
         def call(narrowed: Claimed) -> Awaitable[Answer]:
             body = mapping.profile_body(
-                recipient(narrowed), proof(narrowed), last_seen=narrowed.occurred_at, patch=patch
+                recipient(narrowed),
+                proof(narrowed),
+                last_seen=narrowed.occurred_at,
+                patch=patch,
+                flatten=self._site.flatten_properties,
             )
             return self._client.import_profile(body)
 

@@ -18,7 +18,7 @@ from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
 from relay.pipeline import attribute, consent, decide, drafts, instructions, pages
 from relay.pipeline.addresses import AddressKind, address_kind
-from relay.pipeline.canonical import canonicalise
+from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
@@ -60,7 +60,9 @@ def hear_claims(work: Work) -> End | None:
     if _is_forgotten(work, claims):
         work.commerce = Commerce(kind=Kind.OTHER, name="")
         return None
-    work.instructions = instructions.instructions(work.message, claims, work.entry.trust, work.site.list_id)
+    work.instructions = instructions.instructions(
+        work.message, claims, work.entry.trust, work.site.list_id, work.site.subscribe_channels
+    )
     # Whose a call is holds whether or not it is for Klaviyo; what it says of them then stays out of later events.
     is_told = work.instructions.is_for_klaviyo
     traits = instructions.of_the_person(claims.traits, work.instructions.patch) if is_told else {}
@@ -131,6 +133,8 @@ def resolve(work: Work) -> End | None:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
     for noted in _notes(work):
         work.tx.ledger.count(site.site_id, "noted_identifier", noted)
+    for unread in unreadable(work.commerce):
+        work.tx.ledger.count(site.site_id, "refused_property", unread)
     for unread in work.instructions.notes:
         work.tx.ledger.count(site.site_id, "refused_instruction", unread)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":

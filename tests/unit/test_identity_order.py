@@ -37,8 +37,8 @@ BROWSER = st.builds(
 ORDER = st.builds(
     Call, st.just(Trust.SERVER), st.sampled_from(VISITORS), some(EMAILS), st.none(), st.just(Kind.ORDER_COMPLETED)
 )
-#: A shop's server that does not contradict itself: a customer ID is always the same address's. (Where it does, its later
-#: word moves the ID, and the last to arrive is taken for the later one.)
+#: A shop's server that does not contradict itself: a customer ID is always the same address's. (Where it does, its
+#: later word moves the ID, and the last to arrive is taken for the later one.)
 CUSTOMER = st.sampled_from(list(zip(EMAILS, CUSTOMERS, strict=True))).flatmap(
     lambda both: st.builds(
         Call,

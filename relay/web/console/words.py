@@ -65,6 +65,9 @@ REASONS: dict[Reason, str] = {
         "This came with an import of old events. Joining a list now would start that list's flows, so nobody is put on"
         " one; events and profiles of the import are told to Klaviyo."
     ),
+    Reason.EVENT_NOT_ALLOWED: (
+        "The shop's lists of events (RELAY_EVENTS_ALLOW, RELAY_EVENTS_BLOCK) keep events of this name here."
+    ),
     Reason.METRIC_NOT_ALLOWED: (
         "This event's name is not in the shop's list of metrics (RELAY_METRICS), so Klaviyo gets no metric of it."
     ),
@@ -150,6 +153,9 @@ NOTES: dict[str, str] = {
     "unreadable_audience": "an audience without a true or false, or without the ID of its list: left out",
     "email_without_address": "a wish for e-mails without a valid address: left out",
     "sms_without_phone": "a wish for SMS without a valid phone number: left out",
+    "unreadable_value": "a value, total or revenue that is no number: the event goes without it",
+    "unreadable_price": "a price that is no number: left as it is among the properties",
+    "unreadable_currency": "a currency that is no code of three letters: the event goes without it",
     "unreadable_patch": "a property to clear, append or take away that has no name or value for that: left out",
 }
 
