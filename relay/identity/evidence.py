@@ -15,9 +15,12 @@ class Evidence(StrEnum):
     """What ties a visitor to a person, strongest first."""
 
     ORDER = "order"
+    SIGNED_CUSTOMER = "signed_customer"
     SERVER = "server_identify"
     FORM = "form"
+    LINK = "link"
     KX = "kx"
+    PROFILE_LINK = "profile_link"
 
 
 class Recognition(StrEnum):
@@ -26,6 +29,7 @@ class Recognition(StrEnum):
     DIRECT = "direct"  #: not needed: the call itself says who made it
     COOKIE = "cookie"
     MIRROR = "mirror"
+    HANDLE = "handle"  #: neither came along, but the opaque handle that the tag keeps in the cart
     NEW = "new"  #: a first visit: the ID was issued with this answer
     ANONYMOUS_ID = "anonymous_id"  #: a server names the visitor itself
     SDK = "sdk"  #: an SDK in the browser names the visitor itself: no cookie came along
@@ -40,9 +44,12 @@ class Worth(Struct, frozen=True):
 
 WORTH = {
     Evidence.ORDER: Worth(90, 0.999, "the shop's server reported an order of this person"),
+    Evidence.SIGNED_CUSTOMER: Worth(85, 0.997, "the shop platform signed that this customer is logged in here"),
     Evidence.SERVER: Worth(80, 0.995, "the shop's server said who this is"),
     Evidence.FORM: Worth(70, 0.98, "this person gave an e-mail address, phone number or login in this browser"),
+    Evidence.LINK: Worth(60, 0.92, "this browser opened a link that we signed for this person"),
     Evidence.KX: Worth(50, 0.9, "this browser opened a Klaviyo link that was sent to this person"),
+    Evidence.PROFILE_LINK: Worth(45, 0.85, "this browser opened a link that carries this person's Klaviyo profile ID"),
 }
 
 #: Evidence at or above this strength names a person by itself; two such persons on one visitor are a shared device.
@@ -52,6 +59,7 @@ RECOGNISED = {
     Recognition.DIRECT: (1.0, ""),
     Recognition.COOKIE: (0.99, "recognised by our signed first-party cookie"),
     Recognition.MIRROR: (0.98, "its cookie was gone, recognised by the signed copy in the browser's storage"),
+    Recognition.HANDLE: (0.97, "named by the handle that the tag put into the cart"),
     Recognition.NEW: (0.99, "still on its first visit"),
     Recognition.ANONYMOUS_ID: (0.99, "named by the shop's server"),
     Recognition.SDK: (0.98, "recognised by the random ID that the SDK keeps in the browser"),

@@ -8,7 +8,15 @@ from relay.identity.resolve import proven
 
 def test_the_order_of_evidence() -> None:
     by_strength = sorted(WORTH, key=lambda evidence: WORTH[evidence].strength, reverse=True)
-    assert by_strength == [Evidence.ORDER, Evidence.SERVER, Evidence.FORM, Evidence.KX]
+    assert by_strength == [
+        Evidence.ORDER,
+        Evidence.SIGNED_CUSTOMER,
+        Evidence.SERVER,
+        Evidence.FORM,
+        Evidence.LINK,
+        Evidence.KX,
+        Evidence.PROFILE_LINK,
+    ]
     assert by_strength == list(Evidence)
 
 
@@ -20,7 +28,15 @@ def test_stronger_evidence_is_believed_more() -> None:
 
 @pytest.mark.parametrize(
     ("evidence", "strong"),
-    [(Evidence.ORDER, True), (Evidence.SERVER, True), (Evidence.FORM, True), (Evidence.KX, False)],
+    [
+        (Evidence.ORDER, True),
+        (Evidence.SIGNED_CUSTOMER, True),
+        (Evidence.SERVER, True),
+        (Evidence.FORM, True),
+        (Evidence.LINK, False),
+        (Evidence.KX, False),
+        (Evidence.PROFILE_LINK, False),
+    ],
     ids=str,
 )
 def test_who_is_named_by_the_evidence_alone(evidence: Evidence, strong: bool) -> None:
@@ -41,6 +57,7 @@ def test_every_class_says_in_words_what_it_rests_on() -> None:
         pytest.param(Evidence.ORDER, Recognition.COOKIE, 0.99, "reported an order", id="order, by cookie"),
         pytest.param(Evidence.ORDER, Recognition.MIRROR, 0.98, "its cookie was gone", id="order, by mirror"),
         pytest.param(Evidence.KX, Recognition.MIRROR, 0.9, "opened a Klaviyo link", id="link, by mirror"),
+        pytest.param(Evidence.ORDER, Recognition.HANDLE, 0.97, "put into the cart", id="order, by the cart's handle"),
     ],
 )
 def test_a_chain_is_as_sure_as_its_weakest_step(
