@@ -9,7 +9,9 @@ The profile's own properties have other names than the event's, so that template
 the other. A profile that is too large loses its largest custom properties first, then its largest attributes.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -47,13 +49,19 @@ def narrow(recipient: Recipient) -> Recipient:
 
 
 def profile_body(
-    recipient: Recipient, proof: Proof, *, last_seen: float | None = None, patch: ProfilePatch | None = None
+    recipient: Recipient,
+    proof: Proof,
+    *,
+    last_seen: float | None = None,
+    patch: ProfilePatch | None = None,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
+    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``,
+    ``link`` is the property with the person's own link token.
 
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
-    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)}
+    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch, link=link)}
 
 
 def resource(
@@ -63,6 +71,7 @@ def resource(
     patch: ProfilePatch | None = None,
     *,
     traits: bool = True,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the JSON:API profile resource of a person; without ``traits`` only who it is.
 
@@ -78,7 +87,7 @@ def resource(
     rest = take_person(recipient.traits, attributes, trimmer) if recipient.traits else {}
     if patch is not None:
         patches.apply(profile, patch, recipient.traits, trimmer)
-    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence}
+    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence, **link}
     if last_seen is not None:
         own["BackflowLastSeen"] = rfc3339(last_seen)
     attributes["properties"] = trimmer.properties(own, rest, mark=_MARK)

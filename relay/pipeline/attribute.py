@@ -109,7 +109,7 @@ def _apply_claims(
     for other in planned.unite:
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
-    evidence = _evidence(sender.trust, kind)
+    evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind)
     if sender.visitor_id is not None and claims.is_author:
         graph.tie(site_id, sender.visitor_id, person_id, evidence, at=at, message_id=message.message_id)
     if not graph.is_sendable(site_id, person_id):
@@ -123,7 +123,7 @@ def _apply_claims(
             ),
             has_news,
         )
-    _release(tx, site, person_id, sign_at=at, sender=sender)
+    release(tx, site, person_id, sign_at=at, sender=sender)
     has_news |= is_new_here and message.type == "identify"
     return proven(person_id, evidence, Recognition.DIRECT), has_news
 
@@ -160,10 +160,10 @@ def _follow_link(
         )
     graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)
     if owner is not None and owner.sendable:
-        _release(tx, site, person_id, sign_at=at, sender=sender)
+        release(tx, site, person_id, sign_at=at, sender=sender)
 
 
-def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
+def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
     """Late identity: let what waits for the person go, on every one of their visitors. Only what waits: an event that
     has been filed under an anonymous ID is not sent again under a name."""
     visitors = tx.graph.visitors_of(site.site_id, person_id)

@@ -14,7 +14,7 @@ from relay.config import Site
 from relay.errors import StoreError, StoreRefused
 from relay.model import DropReason, Trust
 from relay.observe import describe
-from relay.pipeline import parse, steps
+from relay.pipeline import parse, requests, steps
 from relay.pipeline.steps import End, Work
 from relay.store.base import Store, Transaction
 from relay.store.rows import Entry, JournalRow
@@ -30,6 +30,7 @@ RETRY_SECONDS = 1.0
 
 #: The way of a message. Order matters: nothing is stored before consent, nothing is claimed twice.
 STEPS: tuple[Callable[[Work], End | None], ...] = (
+    requests.hear_requests,
     steps.refuse_bots,
     steps.ask_consent,
     steps.speak_canonical,

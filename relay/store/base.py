@@ -17,6 +17,7 @@ from relay.store.dispatch import Dispatch
 from relay.store.graph import Graph
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
+from relay.store.requests import Requests
 from relay.store.rows import Entry, JournalRow
 
 T = TypeVar("T")
@@ -31,12 +32,13 @@ class Transaction(Struct, frozen=True):
     outbox: Outbox
     dispatch: Dispatch
     ledger: Ledger
+    requests: Requests
     connection: Connection
     told: Told
 
     @classmethod
     def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
-        tables = (Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
+        tables = (Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection), Requests(connection))
         return cls(*tables, connection, told)
 
     def attempt(self, work: Callable[[], T]) -> T:

@@ -95,6 +95,13 @@ class Outbox:
         ]
         return max((time for time in times if time is not None), default=None)
 
+    def person_of(self, site_id: str, unique_id: str) -> str | None:
+        """Whose this delivery is, whether it has left or not."""
+        row = self._sql(
+            "SELECT person_id FROM deliveries WHERE site_id = ? AND unique_id = ?", (site_id, unique_id)
+        ).fetchone()
+        return row[0] if row else None
+
     def release(
         self,
         delivery: Unsent,
