@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 
 from e2e.servers import RelayProcess, SandboxControl, wait_until
 from e2e.shopper import Shopper
@@ -64,6 +65,28 @@ def test_a_link_of_our_own_recognises_its_recipient_in_another_browser(
     assert "opened a link that we signed" in events[-1]["properties"]["BackflowEvidence"]
     assert phone.errors == []
     phone.context.close()
+
+
+def test_the_demo_plays_a_link_of_our_own(
+    shopper: Shopper, relay: RelayProcess, sandbox: SandboxControl, browser: Any
+) -> None:
+    stranger = Shopper(browser.new_context().new_page(), shopper.shop_url)
+    stranger.visit("/")
+    stranger.page.get_by_test_id("demo-panel-toggle").click()
+    stranger.page.get_by_test_id("demo-own-email").fill("ida@harbour.example")
+    stranger.page.get_by_test_id("demo-backflow-link").click()
+    expect(stranger.page.get_by_text("has not told Klaviyo of this person yet")).to_be_visible()
+
+    shopper.add_to_cart().start_checkout().give_email("ida@harbour.example")
+    sandbox.events(ADDED)
+    stranger.visit("/")  # the panel stays open
+    stranger.page.get_by_test_id("demo-own-email").fill("Ida@harbour.example")
+    stranger.page.get_by_test_id("demo-backflow-link").click()
+    stranger.page.wait_for_url("**/?utm_source=klaviyo**")
+    stranger.add_to_cart(MUG).wait_until_told()
+
+    assert {event["profile"]["email"] for event in sandbox.events(ADDED, wait_for=2)} == {"ida@harbour.example"}
+    stranger.context.close()
 
 
 def test_a_forged_link_leads_to_the_shop_and_to_nobody(

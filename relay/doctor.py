@@ -52,7 +52,7 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
             yield check
         yield await _klaviyo(site)
         yield Check(f"Scopes for {site.site_id}", "ok", scopes(site))
-        for check in (*await _books(site, store), *await _requests(site, store)):
+        for check in (*await _books(site, store), *await requests(site, store)):
             yield check
         for origin in sorted(site.allowed_origins):
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
@@ -109,7 +109,7 @@ async def _books(site: Site, store: Store) -> list[Check]:
     return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
 
 
-async def _requests(site: Site, store: Store) -> list[Check]:
+async def requests(site: Site, store: Store) -> list[Check]:
     """What customers have asked the shop for, and nobody has done yet."""
     try:
         found = await store.read(lambda tx: tx.requests.open(site.site_id))

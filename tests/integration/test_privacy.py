@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from relay import privacy
+from relay import doctor, privacy
 from relay.errors import StoreUnavailable
 from relay.store.requests import Topic
 from tests import shopify
@@ -140,6 +140,20 @@ async def test_a_request_for_data_is_for_the_operator(world: World) -> None:
     await carry_out(world)
     assert await world.store.read(lambda tx: tx.requests.open("shop")) == []
     assert places_of(world, ANN) & {"privacy_requests.subject"} == set()
+
+
+@in_world()
+async def test_the_doctor_names_what_is_open_until_it_is_done(world: World) -> None:
+    await life_of_ann(world)
+    await world.shopify("customers/data_request", shopify.redacted())
+    await world.shopify("customers/redact", shopify.redacted(customer={"id": 4206822293653, "email": ANN}))
+    await world.process()
+    told = [check.text for check in await doctor.requests(world.site, world.store)]
+    assert len(told) == 2
+    assert all("customer 4206822293653" in text and ANN not in text for text in told)
+    await carry_out(world)
+    (left,) = await doctor.requests(world.site, world.store)
+    assert "30 days" in left.text
 
 
 @in_world()
