@@ -109,6 +109,23 @@ class Site(Struct, frozen=True, kw_only=True):
     order_event: OrderEvent = OrderEvent.PLACED_ORDER
     #: Whether the caller's own objects among the properties are taken apart into ``outer.inner``.
     flatten_properties: bool = False
+    #: Where links of e-mails lead to that name no origin; the first of the allowed ones.
+    home_origin: str | None = None
+    #: What Shopify signs with: webhooks, and requests through the app proxy. Any of them counts.
+    shopify_secrets: tuple[Secret, ...] = ()
+    #: ``shop.myshopify.com``: tells the shops of several sites apart.
+    shopify_domain: str | None = None
+    #: The profile property that holds the token for links of e-mails; None: none is made.
+    link_property: str | None = None
+    #: How long such a token is good.
+    link_seconds: float = 30 * 86400.0
+    #: The parameter of a landing URL that holds Klaviyo's ID of the recipient; None: none is read.
+    profile_parameter: str | None = None
+
+    @property
+    def home(self) -> str | None:
+        """The origin of the shop's pages that comes first."""
+        return self.home_origin or min(self.allowed_origins, default=None)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -145,12 +162,12 @@ Choice = TypeVar("Choice", bound=StrEnum)
 #: How the URL of each database begins.
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 #: What belongs to one shop or one Klaviyo account: an environment value is no default for these.
-_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
+_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID", "SHOPIFY_SECRET", "SHOPIFY_DOMAIN")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
     "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
-    "SUBSCRIBE_CHANNELS",
+    "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
 _SWITCHES = (
@@ -258,7 +275,7 @@ class _Reader:
             site_id=site_id,
             write_key=self._write_key(),
             server_key=self._secret("SERVER_KEY"),
-            allowed_origins=self._origins(),
+            allowed_origins=frozenset(self._origins()),
             klaviyo_api_key=self._secret("KLAVIYO_API_KEY"),
             klaviyo_url=self._url("KLAVIYO_URL", "https://a.klaviyo.com"),
             # Not stripped, and "" is a choice of its own: the suffix begins with a space by default.
@@ -281,6 +298,12 @@ class _Reader:
             order_event=self.choice("ORDER_EVENT", OrderEvent.PLACED_ORDER),
             flatten_properties=self.switch("FLATTEN_PROPERTIES", False),
             subscribe_channels=self._subscribe_channels(),
+            home_origin=next(iter(self._origins()), None),
+            shopify_secrets=tuple(map(Secret, self._list("SHOPIFY_SECRET"))),
+            shopify_domain=self._shopify_domain(),
+            link_property=self._link_property(),
+            link_seconds=self.number("LINK_DAYS", 30, low=1, high=365) * 86400,
+            profile_parameter=self._profile_parameter(),
         )
 
     def _sites(self) -> tuple[Site, ...]:
@@ -295,6 +318,11 @@ class _Reader:
             values = [value for site in sites if (value := getattr(site, what))]
             if len(values) != len(set(values)):
                 raise SettingsError("RELAY_CONFIG", f"two sites have the same {what}")
+        shops = [site for site in sites if site.shopify_secrets]
+        for site in shops:
+            if len(shops) > 1 and site.shopify_domain in (None, *(o.shopify_domain for o in shops if o is not site)):
+                key = f"sites.{site.site_id}.shopify_domain"
+                raise SettingsError(key, "expected a domain of its own: several sites take Shopify's webhooks")
         return tuple(sites)
 
     def _secret(self, name: str) -> Secret | None:
@@ -340,13 +368,17 @@ class _Reader:
             raise SettingsError("RELAY_PATH_PREFIX", f"expected a path such as /_r, got {value!r}")
         return value
 
-    def _origins(self) -> frozenset[str]:
-        origins = [o.strip().rstrip("/") for o in (self.text("ALLOWED_ORIGINS") or "").split(",") if o.strip()]
+    def _list(self, name: str) -> list[str]:
+        return [one.strip() for one in (self.text(name) or "").split(",") if one.strip()]
+
+    def _origins(self) -> list[str]:
+        """In the order they are written."""
+        origins = [origin.rstrip("/") for origin in self._list("ALLOWED_ORIGINS")]
         for origin in origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin):
                 problem = f"expected origins such as https://shop.com, comma separated, got {origin!r}"
                 raise SettingsError(self.key("ALLOWED_ORIGINS"), problem)
-        return frozenset(origin.lower() for origin in origins)
+        return [origin.lower() for origin in origins]
 
     def _url(self, name: str, default: str) -> str:
         value = (self.text(name) or default).rstrip("/")
@@ -371,6 +403,28 @@ class _Reader:
         value = self.text("LIST_ID")
         if value and not re.fullmatch(LIST_ID, value):
             raise SettingsError(self.key("LIST_ID"), f"expected the ID of a Klaviyo list such as Y6nRLr, got {value!r}")
+        return value
+
+    def _shopify_domain(self) -> str | None:
+        value = self.text("SHOPIFY_DOMAIN")
+        if value and not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+            raise SettingsError(
+                self.key("SHOPIFY_DOMAIN"), f"expected a domain such as shop.myshopify.com, got {value!r}"
+            )
+        return value.lower() if value else None
+
+    def _link_property(self) -> str | None:
+        value = self.text("LINK_PROPERTY")
+        if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value):  # templates write it as person.<name>
+            problem = f"expected letters, digits and underscores, such as BackflowLink, got {value!r}"
+            raise SettingsError(self.key("LINK_PROPERTY"), problem)
+        return value
+
+    def _profile_parameter(self) -> str | None:
+        value = self.text("PROFILE_PARAMETER")
+        if value and (not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) or value in ("_kx", "bf")):
+            problem = f"expected the name of a URL parameter such as tw_profile_id, got {value!r}"
+            raise SettingsError(self.key("PROFILE_PARAMETER"), problem)
         return value
 
     def _names(self, name: str) -> frozenset[str] | None:

@@ -16,6 +16,7 @@ from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline import metrics
 from relay.store.base import Store
+from relay.store.requests import Topic
 from relay.web.console.words import NOTES
 
 #: Sums of the ledger that tell of faults in the shop's own calls.
@@ -55,7 +56,7 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
             yield check
         yield await _klaviyo(site)
         yield Check(f"Scopes for {site.site_id}", "ok", scopes(site))
-        for check in await _books(site, store):
+        for check in (*await _books(site, store), *await requests(site, store)):
             yield check
         for origin in sorted(site.allowed_origins):
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
@@ -138,6 +139,29 @@ async def _books(site: Site, store: Store) -> list[Check]:
         text = f"{', '.join(f'{n} {action}(s)' for action, n in asked.items())}; `relay audit` lists them"
         found.append(Check(f"Personal data of {site.site_id}", "ok", text))
     return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
+
+
+async def requests(site: Site, store: Store) -> list[Check]:
+    """What customers have asked the shop for, and nobody has done yet."""
+    try:
+        found = await store.read(lambda tx: tx.requests.open(site.site_id))
+    except StoreError:
+        return []  # said above
+    words = {
+        Topic.TELL_CUSTOMER: "asks what is kept of them: answer within 30 days",
+        Topic.REDACT_CUSTOMER: "is to be erased: done soon if an address is known, else by `relay forget`",
+        Topic.REDACT_SHOP: "all customers are to be erased: done as soon as nothing of them is on its way",
+    }
+    return [
+        Check(
+            f"Requests to {site.site_id}",
+            "warning",
+            f"customer {request.subject.customer_id}: {words[request.topic]}"
+            if request.subject.customer_id
+            else words[request.topic],
+        )
+        for request in found
+    ]
 
 
 async def _klaviyo(site: Site) -> Check:

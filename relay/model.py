@@ -55,6 +55,10 @@ class DropReason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     CONSENT = "no_consent"
     BOT = "bot"
+    UNKNOWN_TOPIC = "unknown_topic"  #: a webhook about something the relay has no use for
+    TEST_ORDER = "test_order"  #: the shop tries out its checkout
+    NOTHING_TO_TELL = "nothing_to_tell"  #: a webhook that is understood and says nothing Klaviyo could use
+    INVALID_LINK = "invalid_link"  #: a link with a token that is not ours, or too old
     PROCESSING_FAILED = "processing_failed"  #: a fault of ours; the journal keeps the message for a replay
     UNREADABLE = "unreadable"  #: a row of the journal whose bytes are damaged; counts as one message
 

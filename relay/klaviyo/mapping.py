@@ -4,7 +4,9 @@ Between decide and the client. Pure. Property names are the union of those that 
 and the usual flow templates read, so that a cloned template renders from a backup event.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from relay.config import OrderEvent, PageEvents
@@ -136,14 +138,16 @@ def event_body(
     page_url: str | None,
     traits: bool = True,
     flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the whole body of ``POST /api/events``.
 
     ``occurred_at`` in Unix seconds; ``suffix`` is the site's metric suffix with its leading blank; ``page_url`` stands
-    in for a viewed product's missing address; without ``traits`` the profile in it only says who it is; ``flatten``
-    takes the caller's own objects apart. What is not known is absent, never null or empty. The caller's own properties
-    travel along, within Klaviyo's limits, and never replace a mapped one; of an event that is too large the largest of
-    them are left out first, then the largest mapped ones.
+    in for a viewed product's missing address; ``link`` is the profile's property with the person's own link token;
+    without ``traits`` the profile only says who it is; ``flatten`` takes the caller's own objects apart. What is not
+    known is absent, never null or empty. The caller's own properties travel along, within Klaviyo's limits, and never
+    replace a mapped one; of an event that is too large the largest of them are left out first, then the largest mapped
+    ones.
 
     Raises ValueError for a recipient without any identifier.
     """
@@ -158,7 +162,7 @@ def event_body(
         "properties": Trimmer().properties(mapped, own, mark=_MARK),
         "unique_id": unique_id,
         "metric": {"data": {"type": "metric", "attributes": {"name": metric_name(action.metric, suffix)}}},
-        "profile": {"data": resource(recipient, proof, traits=traits, flatten=flatten)},
+        "profile": {"data": resource(recipient, proof, traits=traits, flatten=flatten, link=link)},
     }
     if (time := rfc3339(occurred_at)) is not None:
         attributes["time"] = time

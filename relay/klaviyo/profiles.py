@@ -9,8 +9,10 @@ The profile's own properties have other names than the event's, so that template
 the other. A profile that is too large loses its largest custom properties first, then its largest attributes.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -59,14 +61,15 @@ def profile_body(
     last_seen: float | None = None,
     patch: ProfilePatch | None = None,
     flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``;
-    ``flatten`` takes custom objects apart.
+    ``flatten`` takes custom objects apart, ``link`` is the property with the person's own link token.
 
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
     known = msgspec.structs.replace(recipient, anonymous_id=None)
-    return {"data": resource(known, proof, last_seen, patch, flatten=flatten)}
+    return {"data": resource(known, proof, last_seen, patch, flatten=flatten, link=link)}
 
 
 def resource(
@@ -77,6 +80,7 @@ def resource(
     *,
     traits: bool = True,
     flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the JSON:API profile resource of a person; without ``traits`` only who it is.
 
@@ -92,7 +96,7 @@ def resource(
     rest = take_person(recipient.traits, attributes, trimmer) if recipient.traits else {}
     if patch is not None:
         patches.apply(profile, patch, recipient.traits, trimmer)
-    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence}
+    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence, **link}
     if last_seen is not None:
         own["BackflowLastSeen"] = rfc3339(last_seen)
     attributes["properties"] = trimmer.properties(own, custom.flattened(rest) if flatten else rest, mark=_MARK)

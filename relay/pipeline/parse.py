@@ -30,6 +30,8 @@ LATEST_AHEAD = 365 * 86400.0
 Context = dict[str, Any]
 
 TYPES = ("identify", "track", "page", "screen", "group", "alias")
+#: What a shop asks on behalf of a customer (``pipeline.requests``). No caller can write it: the door takes ``TYPES``.
+REQUEST_TYPE = "privacy"
 
 
 class Envelope(Struct, kw_only=True, rename="camel"):

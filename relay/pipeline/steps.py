@@ -16,7 +16,7 @@ from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
-from relay.pipeline import attribute, consent, decide, drafts, instructions, pages
+from relay.pipeline import attribute, consent, decide, drafts, instructions, links, orders, pages
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
@@ -56,7 +56,9 @@ def speak_canonical(work: Work) -> End | None:
 def hear_claims(work: Work) -> End | None:
     """What the call says of its author, and what it asks for. What an erased person did before the erasure is emptied:
     it must not bring them back."""
-    claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
+    claims = identifiers.claims(
+        work.message, work.commerce, work.entry.trust, work.site.country, work.site.profile_parameter
+    )
     if _is_forgotten(work, claims):
         work.commerce = Commerce(kind=Kind.OTHER, name="")
         return None
@@ -141,25 +143,21 @@ def resolve(work: Work) -> End | None:
         for claimed in work.claims.identifiers:
             attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
         return None
-    found = attribute.attribute(
-        work.tx,
-        site,
-        message,
-        work.commerce.kind,
-        work.claims,
-        Sender(
-            trust=entry.trust,
-            visitor_id=entry.visitor_id,
-            recognition=Recognition(entry.recognition),
-            now=work.now,
-            traces=traces.traces(message.context, work.commerce, entry.trust),
-            address=entry.ip,
-            network=traces.network(entry.ip),
-            browser=traces.browser(entry.user_agent),
-            off=work.off,
-        ),
+    sender = Sender(
+        trust=entry.trust,
+        visitor_id=entry.visitor_id,
+        recognition=Recognition(entry.recognition),
+        now=work.now,
+        traces=traces.traces(message.context, work.commerce, entry.trust),
+        address=entry.ip,
+        network=traces.network(entry.ip),
+        browser=traces.browser(entry.user_agent),
+        off=work.off,
     )
+    links.follow(work, sender)
+    found = attribute.attribute(work.tx, site, message, work.commerce.kind, work.claims, sender)
     work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news
+    work.resolution = orders.customer_of(work) or work.resolution
     return None
 
 

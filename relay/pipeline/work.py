@@ -28,6 +28,7 @@ class Work(Struct, kw_only=True):
     entry: Entry
     message: Message
     now: float
+    secrets: tuple[str, ...] = ()  #: that our own link tokens are signed with, newest first
     off: frozenset[Evidence] = frozenset()  #: what the site does not trust at present
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")

@@ -20,6 +20,7 @@ from relay.store.keyring import Keyring
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
 from relay.store.privacy import Privacy
+from relay.store.requests import Requests
 from relay.store.rows import Entry, JournalRow
 from relay.store.traces import Traces
 
@@ -38,6 +39,7 @@ class Transaction(Struct, frozen=True):
     ledger: Ledger
     privacy: Privacy
     holdings: Holdings
+    requests: Requests
     connection: Connection
     told: Told
 
@@ -51,6 +53,7 @@ class Transaction(Struct, frozen=True):
             ledger=Ledger(connection, keys),
             privacy=Privacy(connection, keys),
             holdings=Holdings(connection, keys),
+            requests=Requests(connection, keys),
             connection=connection,
             told=told,
         )

@@ -189,6 +189,11 @@ class Graph:
             ]
         return list(dict.fromkeys(visitors))
 
+    def is_known(self, site_id: str, person_id: str) -> bool:
+        """Whether the person is there: not erased, and one of this site's."""
+        row = self._sql("SELECT 1 FROM persons WHERE site_id = ? AND person_id = ?", (site_id, person_id)).fetchone()
+        return row is not None
+
     def is_sendable(self, site_id: str, person_id: str) -> bool:
         """Whether the person has an address Klaviyo can be told."""
         return any(

@@ -39,7 +39,8 @@ class Outbox:
         """Queue a delivery; False when this thing is queued already.
 
         A queued delivery that still waits for its person gives way to one that knows them: the same order
-        reported by the thank-you page first and by the shop's server later.
+        reported by the thank-you page first and by the shop's server later. One that Klaviyo has itself takes with it
+        what has not left.
         """
         columns = ", ".join(_DRAFT)
         places = ", ".join("?" * len(_DRAFT))
@@ -49,6 +50,12 @@ class Outbox:
             " ON CONFLICT (site_id, unique_id) DO NOTHING RETURNING delivery_id",
             values,
         ).fetchone()
+        if row is None and draft.reason is Reason.NATIVE:
+            self._sql(  # Klaviyo turns out to have it: the copy that has not left must not go
+                "UPDATE deliveries SET state = ?, reason = ?, settled_at = ? WHERE site_id = ? AND unique_id = ?"
+                " AND state IN ('waiting', 'held', 'ready')",
+                (State.SUPPRESSED, Reason.NATIVE, draft.created_at, draft.site_id, draft.unique_id),
+            )
         if row is None and draft.state in (State.HELD, State.READY):
             sets = ", ".join(f"{name} = ?" for name in _DRAFT)
             row = self._sql(
@@ -120,6 +127,13 @@ class Outbox:
             for value in values
         ]
         return max((time for time in times if time is not None), default=None)
+
+    def person_of(self, site_id: str, unique_id: str) -> str | None:
+        """Whose this delivery is, whether it has left or not."""
+        row = self._sql(
+            "SELECT person_id FROM deliveries WHERE site_id = ? AND unique_id = ?", (site_id, unique_id)
+        ).fetchone()
+        return row[0] if row else None
 
     def release(
         self,

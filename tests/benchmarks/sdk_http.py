@@ -61,7 +61,7 @@ class State:
 
 def relay(folder: Path, state: State, *, maps: bool) -> Starlette:
     """The relay's own door and journal, and a mapper behind them."""
-    store = SqliteStore(folder / "relay.db")
+    store = SqliteStore(folder / "relay.db", ["a key of the benchmark"], ["default"])
     bell = asyncio.Event()
     collect = Collect([SITE], ("only for this benchmark",), store, SystemClock(), lambda _: bell.set())
 

@@ -280,3 +280,12 @@ def test_a_forgotten_person_is_gone(opened: OpenStore) -> None:
             assert all(bystander in tuple(row) for row in rows)
 
     opened.do(work)
+
+
+def test_a_person_is_known_to_their_own_site_until_they_are_forgotten(opened: OpenStore) -> None:
+    jane = opened.do(lambda tx: tx.graph.new_person("shop", NOW))
+    assert opened.do(lambda tx: tx.graph.is_known("shop", jane)) is True
+    assert opened.do(lambda tx: tx.graph.is_known("other", jane)) is False
+    assert opened.do(lambda tx: tx.graph.is_known("shop", "somebody")) is False
+    opened.do(lambda tx: tx.graph.forget("shop", jane))
+    assert opened.do(lambda tx: tx.graph.is_known("shop", jane)) is False

@@ -34,6 +34,7 @@ from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.sandbox.profiles import Profile
 from relay.demo.sandbox.records import RecordedEvent
 from relay.identity.identifiers import IdentifierKind
+from relay.identity.link_token import LinkTokens
 from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction
@@ -41,7 +42,11 @@ from relay.store.retention import keep_house
 from relay.store.rows import Claimed
 from relay.store.sqlite import SqliteStore
 from relay.store.vault import Unreadable, is_sealed
+from relay.web.app_proxy import AppProxy
 from relay.web.collect import Collect
+from relay.web.go import Go
+from relay.web.webhooks import Webhooks
+from tests import shopify
 from tests.fakes.clock import FakeClock
 
 ORIGIN = "https://shop.example.com"
@@ -158,6 +163,7 @@ class World:
                 "allowed_origins": frozenset({ORIGIN}),
                 "klaviyo_api_key": Secret(KLAVIYO_KEY),
                 "klaviyo_url": self.sandbox.url,
+                "shopify_secrets": (Secret(shopify.SECRET),),
             }
             | site
         )
@@ -194,12 +200,16 @@ class World:
             self.clock,
             journal_rings=self.journal_rings,
             outbox_rings=self.outbox_rings,
+            secrets=SECRETS,
         )
         return self.processor
 
     def _open(self, secrets: Sequence[str]) -> None:
         self.store = SqliteStore(self._folder / "relay.db", secrets, [self.site.site_id, "other"])
-        self.collect = Collect([self.site], secrets, self.store, self.clock, lambda site_id: self.journal_rings.set())
+        door = ([self.site], secrets, self.store, self.clock, lambda site_id: self.journal_rings.set())
+        self.collect = Collect(*door)
+        parts = (Webhooks(*door), AppProxy(*door), Go(*door))
+        self.pages = Starlette(routes=[route for part in parts for route in part.routes()])
 
     async def renew(self, *secrets: str) -> None:
         """End the process and start another with these signing keys, newest first. Browsers are to be opened anew."""
@@ -221,6 +231,7 @@ class World:
             self.clock,
             outbox_rings=self.outbox_rings,
             journal_rings=self.journal_rings,
+            links=LinkTokens(SECRETS, self.site.site_id, self.site.link_seconds),
         )
         return self.sender
 
@@ -269,6 +280,19 @@ class World:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.collect), base_url=RELAY) as http:
             body = {"batch": [self.dated(message) for message in messages]}
             answer = await http.post("/v1/batch", json=body, auth=(SERVER_KEY, ""))
+        assert answer.json() == {"success": True}, answer.text
+
+    async def shopify(self, topic: str, payload: Mapping[str, Any], *, webhook_id: str | None = None) -> None:
+        """Shopify reports."""
+        body = msgspec.json.encode(payload)
+        headers = {
+            "X-Shopify-Topic": topic,
+            "X-Shopify-Shop-Domain": shopify.DOMAIN,
+            "X-Shopify-Webhook-Id": webhook_id or str(uuid.uuid4()),
+            "X-Shopify-Hmac-Sha256": shopify.signature(body),
+        }
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.pages), base_url=RELAY) as http:
+            answer = await http.post("/webhooks/shopify", content=body, headers=headers)
         assert answer.json() == {"success": True}, answer.text
 
     def dated(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -344,6 +368,7 @@ class Browser:
         )
         world._browsers.append(self.http)
         self.mirror: str | None = None
+        self.handle: str | None = None
         self.context: dict[str, Any] = {}
 
     async def post(self, *messages: Mapping[str, Any]) -> httpx.Response:
@@ -357,6 +382,7 @@ class Browser:
         answer = await self.http.post("/v1/batch", content=msgspec.json.encode(body))
         assert answer.status_code == 200, answer.text
         self.mirror = answer.json().get("visitor", self.mirror)
+        self.handle = answer.json().get("handle", self.handle)
         return answer
 
     async def track(self, event: str, properties: Mapping[str, Any] | None = None, **fields: Any) -> None:

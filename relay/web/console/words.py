@@ -102,6 +102,10 @@ DROPS: dict[DropReason, str] = {
     DropReason.INVALID_TIMESTAMP: "with a time that cannot be read or cannot be true",
     DropReason.CONSENT: "the shopper has not given consent, or refused it: counted, nothing kept",
     DropReason.BOT: "sent by a search engine or another robot",
+    DropReason.UNKNOWN_TOPIC: "a webhook on a topic the relay has no use for",
+    DropReason.TEST_ORDER: "a test order of the shop's own",
+    DropReason.NOTHING_TO_TELL: "a webhook that says nothing for Klaviyo, such as a checkout without an address yet",
+    DropReason.INVALID_LINK: "a link whose token is not ours, or too old: the shopper got to the shop, nobody was tied",
     DropReason.PROCESSING_FAILED: (
         "a fault of the relay: kept in the journal for seven days; the log says what went wrong"
     ),
