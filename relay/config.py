@@ -100,7 +100,7 @@ class Site(Struct, frozen=True, kw_only=True):
     #: Names of the shop's own events that may become metrics, beside the standard ones; None: any, up to the limit.
     metrics: frozenset[str] | None = None
     #: Below this lower bound of its measured precision a class of evidence is not trusted (``identity.measure``).
-    min_precision: float = 0.8
+    min_precision: float = 0.6
     #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
     identifier_limits: Mapping[str, int] = {}
     #: Names of the events that may go to Klaviyo (None: all) and of those that may not, whatever case and spacing.

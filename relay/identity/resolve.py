@@ -79,11 +79,11 @@ def resolve(
 ) -> Resolution:
     """The person behind an anonymous event of a visitor at time ``at``, by the visitor's live links.
 
-    ``off`` are classes of evidence the site does not trust; ``neighbours`` is asked only when the visitor's own links
-    name nobody.
+    ``off`` are classes of evidence the site does not trust: they name nobody, and still veto. ``neighbours`` is asked
+    only when the visitor's own links name nobody.
     """
     own = _own(links, recognition, at, is_kiosk=is_kiosk, off=off)
-    if any(_unusable(link, at, off) is None for link in links):
+    if any(_unusable(link, at) is None for link in links):
         return own
     found: dict[str, tuple[Resolution, Neighbour]] = {}
     for other in neighbours():
@@ -91,7 +91,7 @@ def resolve(
             continue
         theirs = _own(other.links, recognition, at, is_kiosk=other.is_kiosk, off=off)
         if theirs.person_id is None:
-            if any(_unusable(link, at, off) is None for link in other.links):
+            if any(_unusable(link, at) is None for link in other.links):
                 return Resolution(reason=theirs.reason)  # several people's: so it is here
         elif theirs.reason is None:
             before = found.get(theirs.person_id)
@@ -107,9 +107,9 @@ def resolve(
 def _own(
     links: Sequence[Link], recognition: Recognition, at: float, *, is_kiosk: bool, off: Collection[Evidence]
 ) -> Resolution:
-    usable = [link for link in links if _unusable(link, at, off) is None]
+    usable = [link for link in links if _unusable(link, at) is None]
     if not usable:
-        return Resolution(reason=next((r for link in links if (r := _unusable(link, at, off))), Reason.NO_IDENTITY))
+        return Resolution(reason=next((r for link in links if (r := _unusable(link, at))), Reason.NO_IDENTITY))
     newest = max(usable, key=_recency)
     if is_strong(newest) and not newest.sendable:
         # Somebody has signed in here since by an ID alone: what follows is theirs, whoever was known before.
@@ -129,14 +129,14 @@ def _own(
         return Resolution(reason=Reason.SHARED_DEVICE)
     if not latest.sendable:
         return Resolution(person_id=latest.person_id, reason=Reason.IDENTITY_PENDING)
-    best = max((link for link in candidates if link.person_id == latest.person_id), key=_worth)
-    return proven(best, recognition)
+    trusted = [link for link in candidates if link.person_id == latest.person_id and link.evidence not in off]
+    if not trusted:
+        return Resolution(reason=Reason.EVIDENCE_OFF)
+    return proven(max(trusted, key=_worth), recognition)
 
 
-def _unusable(link: Link, at: float, off: Collection[Evidence]) -> Reason | None:
+def _unusable(link: Link, at: float) -> Reason | None:
     """Why a link proves nothing for an event at ``at``."""
-    if link.evidence in off:
-        return Reason.EVIDENCE_OFF
     if link.evidence in LINKS:
         if link.is_passed_on:
             return Reason.FORWARDED_LINK
@@ -189,14 +189,13 @@ def late(
     sign_at: float,
     *,
     is_kiosk: bool = False,
-    off: Collection[Evidence] = (),
 ) -> bool:
     """Whether an earlier, waiting event of a visitor belongs to ``person_id``, who has just given a sign.
 
     With one strong person on the visitor all its waiting events are theirs. On a shared device only those of
     the session that led to the sign are, at a kiosk and of a shared mailbox likewise at most those.
     """
-    usable = [link for link in links if link.sendable and _unusable(link, sign_at, off) is None]
+    usable = [link for link in links if link.sendable and _unusable(link, sign_at) is None]
     strong = {link.person_id for link in usable if is_strong(link)}
     is_session = 0 <= sign_at - occurred_at <= SESSION_SECONDS
     if is_kiosk and strong:

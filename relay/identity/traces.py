@@ -4,6 +4,8 @@ A trace ties two visitors (two cookie jars), never a visitor and a person: whoev
 other for as long as both traces stand. Nothing derived is stored, so what is unlinked there is gone here at once.
 
 Invariants kept here:
+- a cart or an analytics ID ties only a browser's former visitor to the present one: the same program, one after the
+  other; two that are at work at the same time are two browsers, however the value got there;
 - a value seen in more jars than its kind allows ties none of them (a viral link, a shared cart, a copied ID);
 - a click ID ties only by the hand-over from an app's browser to the device's own: exactly two jars, minutes apart, the
   same network, the same operating system, one of the two inside an app;
@@ -129,12 +131,25 @@ def neighbours(mine: str, sightings: Sequence[Sequence[Sighting]]) -> dict[str, 
         rule = RULES[jars[0].kind] if jars else None
         if rule is None or not 2 <= len(jars) <= rule.most_jars:
             continue
-        if rule.evidence is Evidence.CLICK and not is_handover(*jars):
-            continue
+        own = next((jar for jar in jars if jar.visitor_id == mine), None)
         for jar in jars:
-            if jar.visitor_id != mine:
+            if own is not None and jar is not own and _is_one_browser(own, jar):
                 found[jar.visitor_id] = min(found.get(jar.visitor_id, rule.evidence), rule.evidence, key=_rank)
     return found
+
+
+def _is_one_browser(one: Sighting, other: Sighting) -> bool:
+    """Whether the same value in two jars means one browser.
+
+    A jar that has lost our cookie goes on as another visitor: in the same program, and the old one is not seen again.
+    What Shopify's sandbox says of the page's own visitor comes at the same time, in a jar of its own.
+    """
+    if one.kind is TraceKind.CLICK:
+        return is_handover(one, other)
+    if one.kind in (TraceKind.CLIENT_ID, TraceKind.CHECKOUT):
+        return True
+    earlier, later = sorted((one, other), key=lambda sighting: sighting.first_at)
+    return one.browser == other.browser and earlier.last_at <= later.first_at
 
 
 def is_handover(one: Sighting, other: Sighting) -> bool:

@@ -288,5 +288,5 @@ def _follow_link(
     graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)
     if graph.is_passed_on(site_id, person_id):
         recall.for_links_gone_round(tx, site, person_id, now=sender.now)
-    if owner is not None and owner.sendable:
+    elif owner is not None and owner.sendable:
         release(tx, site, person_id, sign_at=at, sender=sender)

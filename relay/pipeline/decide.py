@@ -55,11 +55,15 @@ def knows(klaviyo: KlaviyoState) -> bool:
 
 
 def is_told(message: Message, klaviyo: KlaviyoState) -> bool:
-    """Whether the page has just told Klaviyo's script who the shopper is, while it holds events of them."""
+    """Whether the page has just told Klaviyo's script who the shopper is, while it holds events of them.
+
+    A script that has not answered may be blocked by now: what it once queued it will not replay.
+    """
     told_by = message.context.get("capture")
     return (
         message.type == "identify"
         and klaviyo.present is True
+        and klaviyo.identified is False
         and (klaviyo.queued or 0) > 0
         and isinstance(told_by, list)
         and "klaviyo" in told_by

@@ -21,7 +21,9 @@ from relay.store.rows import Unsent
 def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
     """Let what waits for the person go, on every one of their visitors, and on those that are the same browsers. Only
     what waits: an event that has been filed under an anonymous ID is not sent again under a name."""
-    visitors = tx.graph.visitors_of(site.site_id, person_id)
+    # Once their links have gone round, those who merely opened one are not theirs, and may be any number.
+    gone_round = tx.graph.is_passed_on(site.site_id, person_id)
+    visitors = tx.graph.visitors_of(site.site_id, person_id, only_strong=gone_round)
     bought_at = last_order(tx, site, visitors, person_id)
     reached = list(dict.fromkeys([*visitors, *_same_browsers(tx, site, visitors)]))
     waiting = {
@@ -83,13 +85,16 @@ def _resolution(
         links = tx.graph.links(site.site_id, delivery.visitor_id)
         if _is_of_another(tx, site, delivery, person_id, links, sign_at):
             return None
+        if _is_after_sign_out(tx, site, delivery, sign_at):
+            return None
         mine = [link for link in links if link.person_id == person_id]
         same_visitor = delivery.visitor_id == sender.visitor_id
         recognition = sender.recognition if same_visitor else Recognition.COOKIE
         kiosk = is_kiosk(tx, site.site_id, delivery.visitor_id, links, sign_at)
-        if mine and late(links, person_id, delivery.occurred_at, sign_at, is_kiosk=kiosk, off=sender.off):
-            best = max(mine, key=lambda link: WORTH[link.evidence].strength)
-            return proven(best, recognition)
+        if mine and late(links, person_id, delivery.occurred_at, sign_at, is_kiosk=kiosk):
+            trusted = [link for link in mine if link.evidence not in sender.off]
+            if trusted:
+                return proven(max(trusted, key=lambda link: WORTH[link.evidence].strength), recognition)
         if not links:
             found = whose(tx, site.site_id, delivery.visitor_id, recognition, sign_at, off=sender.off)
             if found.person_id == person_id and found.reason is None:
@@ -98,6 +103,15 @@ def _resolution(
         # The call named this person itself; only the address was missing.
         return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
     return None
+
+
+def _is_after_sign_out(tx: Transaction, site: Site, delivery: Unsent, sign_at: float) -> bool:
+    """Whether somebody had signed out before this was done, and the sign is of a later visit: the browser had been
+    passed on, and nobody can say to whom."""
+    if delivery.visitor_id is None or 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS:
+        return False
+    signed_out_at = tx.graph.signed_out_at(site.site_id, delivery.visitor_id)
+    return signed_out_at is not None and signed_out_at <= delivery.occurred_at
 
 
 def _is_of_another(

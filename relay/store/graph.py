@@ -30,6 +30,9 @@ _STAYS_ENDED = (
 
 _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
 
+#: A link that has gone round does so in far fewer browsers than this: the others need not be counted.
+_ENOUGH_VISITORS = 50
+
 #: Why a link has ended: the shopper has signed out.
 SIGNED_OUT = "signed_out"
 
@@ -160,8 +163,8 @@ class Graph:
                 " AND (end_reason IS NULL OR end_reason <> 'unlinked')"
                 f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
-                f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id",
-                (site_id, member),
+                f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id LIMIT ?",
+                (site_id, member, _ENOUGH_VISITORS),
             ).fetchall()
         ]
         return guards.is_passed_on(opened)
@@ -176,14 +179,16 @@ class Graph:
             for member in self.members(site_id, person_id)
         )
 
-    def visitors_of(self, site_id: str, person_id: str) -> list[str]:
-        """The visitors with a live link to the person."""
+    def visitors_of(self, site_id: str, person_id: str, *, only_strong: bool = False) -> list[str]:
+        """The visitors with a live link to the person; ``only_strong``: one that names them by itself."""
+        only = f" AND evidence IN ({_STRONG})" if only_strong else ""
         visitors: list[str] = []
         for member in self.members(site_id, person_id):
             visitors += [
                 row[0]
                 for row in self._sql(
-                    "SELECT DISTINCT visitor_id FROM links WHERE site_id = ? AND person_id = ? AND ended_at IS NULL",
+                    "SELECT DISTINCT visitor_id FROM links WHERE site_id = ? AND person_id = ?"
+                    f" AND ended_at IS NULL{only}",
                     (site_id, member),
                 )
             ]

@@ -485,6 +485,28 @@ async def test_an_address_klaviyo_is_not_told_leaves_its_queue_alone(world: Worl
     assert world.emails(CART) == [ANN]
 
 
+@in_world()
+async def test_a_script_that_does_not_run_is_not_waited_for(world: World) -> None:
+    shopper = world.browser()
+    shopper.context = {"klaviyo": {"present": True, "identified": None, "queued": 1}}
+    await shopper.add_to_cart()
+    await shopper.post({"type": "identify", "traits": {"email": ANN}, "context": {"capture": ["klaviyo"]}})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_what_waits_from_after_a_sign_out_is_for_a_sign_of_its_own_visit(world: World) -> None:
+    tablet = await known(world, {})
+    await tablet.sign_out()
+    await world.settle(HOUR)
+    await tablet.add_to_cart()
+    await world.settle(5 * HOUR)
+    await tablet.identify(email=ANN)
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
 # The measured wrong-person rate
 
 
@@ -517,7 +539,7 @@ async def test_a_class_that_is_often_wrong_is_switched_off_and_comes_back(world:
     async def label(verdict: str, n: int) -> None:
         await world.store.transact(lambda tx: tx.ledger.count("shop", "label", f"{Evidence.ANALYTICS}:{verdict}", n))
 
-    await label("wrong", 20)
+    await label("wrong", 30)
     lost = world.browser()
     lost.context = dict(GA)
     await lost.add_to_cart()

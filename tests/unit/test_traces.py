@@ -151,10 +151,27 @@ def test_a_click_seen_in_three_jars_ties_none_of_them() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in TraceKind if kind is not TraceKind.CLICK])
 def test_a_value_seen_in_too_many_jars_ties_none_of_them(kind: TraceKind) -> None:
     rule = RULES[kind]
-    jars = [jar(f"v{n}", kind=kind) for n in range(rule.most_jars + 1)]
+    jars = [jar(f"v{n}", kind=kind, first_at=NOW + n, last_at=NOW + n) for n in range(rule.most_jars + 1)]
     assert neighbours("v0", [jars[:-1]]) == {f"v{n}": rule.evidence for n in range(1, rule.most_jars)}
     assert neighbours("v0", [jars]) == {}
     assert rule.most_jars < ENOUGH
+
+
+@pytest.mark.parametrize("kind", [TraceKind.CART, TraceKind.GA, TraceKind.FBP])
+@pytest.mark.parametrize(
+    ("changes", "is_one"),
+    [
+        pytest.param({"first_at": NOW + 60, "last_at": NOW + 90}, True, id="one after the other"),
+        pytest.param({"first_at": NOW - 60, "last_at": NOW}, True, id="told in the other order"),
+        pytest.param({"first_at": NOW + 10, "last_at": NOW + 20}, False, id="at the same time: a link passed on"),
+        pytest.param({"first_at": NOW + 60, "browser": "iOS/Chrome Mobile"}, False, id="in another browser"),
+    ],
+)
+def test_a_value_in_two_jars_is_one_browser_that_lost_its_cookie(
+    kind: TraceKind, changes: dict[str, Any], is_one: bool
+) -> None:
+    before = jar("before", kind=kind, first_at=NOW, last_at=NOW + 30)
+    assert ("before" in neighbours("after", [[before, jar("after", kind=kind, **changes)]])) is is_one
 
 
 def test_the_best_evidence_of_a_neighbour_counts() -> None:
