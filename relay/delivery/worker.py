@@ -64,7 +64,7 @@ class Sender:
         self._rings = outbox_rings
         self._owner = uuid.uuid4().hex
         self._claims = Claims(site, traffic, self._owner)
-        self._profiles = Profiles(site, client)
+        self._profiles = Profiles(site, client, traffic)
         self._events = Events(site, client, clock, self._profiles)
         self._lookups = Lookups(site, client, traffic, store, clock, journal_rings)
         self._lists = Lists(site, client, traffic, self._profiles)

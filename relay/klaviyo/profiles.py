@@ -21,6 +21,8 @@ from relay.model import ProfilePatch, Proof, Recipient
 
 #: Set on a profile of which something had to be left out.
 _MARK = "BackflowProfileTrimmed"
+#: Names the latest change that appended something: a try whose answer got lost can be told by it from one that failed.
+APPENDED = "BackflowAppended"
 #: What says who it is; everything else about a profile may be left out.
 _WHO = frozenset({"email", "phone_number", "external_id", "anonymous_id", "_kx"})
 
@@ -47,13 +49,23 @@ def narrow(recipient: Recipient) -> Recipient:
 
 
 def profile_body(
-    recipient: Recipient, proof: Proof, *, last_seen: float | None = None, patch: ProfilePatch | None = None
+    recipient: Recipient,
+    proof: Proof,
+    *,
+    last_seen: float | None = None,
+    patch: ProfilePatch | None = None,
+    change: str = "",
 ) -> dict[str, Any]:
     """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
 
+    ``change`` names it on the profile where ``patch`` appends something, since that must not be done twice.
+
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
-    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)}
+    profile = resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)
+    if change and "append" in profile.get("meta", {}).get("patch_properties", {}):
+        profile["attributes"]["properties"][APPENDED] = change
+    return {"data": profile}
 
 
 def resource(
