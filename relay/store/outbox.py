@@ -152,8 +152,10 @@ class Outbox:
     # Books
 
     def sums(self) -> list[tuple[str, str, str, int]]:
-        """How many deliveries stand where, as (site_id, state, reason, n): kept by triggers (migration 0004)."""
-        return list(self._sql("SELECT site_id, state, reason, n FROM delivery_sums WHERE n > 0"))
+        """How many deliveries stand where, as (site_id, state, reason, n)."""
+        return list(
+            self._sql("SELECT site_id, state, reason, count(*) FROM deliveries GROUP BY site_id, state, reason")
+        )
 
     def recent(self, site_id: str, *, limit: int, states: Sequence[State] = ()) -> list[dict[str, Any]]:
         """The newest deliveries for the console, of these states or of all, without addresses."""

@@ -115,11 +115,8 @@ class OpenStore:
         return self.do(claim)
 
     def states(self, site_id: str = "shop") -> dict[tuple[str, str], int]:
-        """How many deliveries stand where: {(state, reason): n}. The sums that are kept are those of the rows."""
-        counted = "SELECT site_id, state, reason, count(*) FROM deliveries GROUP BY 1, 2, 3"
-        rows = self.do(lambda tx: sorted(tuple(row) for row in tx.connection.execute(counted).fetchall()))
+        """How many deliveries stand where: {(state, reason): n}."""
         sums = self.do(lambda tx: tx.outbox.sums())
-        assert sorted(map(tuple, sums)) == rows
         return {(state, reason): n for site, state, reason, n in sums if site == site_id}
 
     def row(self, delivery_id: int, *columns: str) -> tuple[object, ...]:

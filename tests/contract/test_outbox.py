@@ -1,7 +1,5 @@
 """The second door: a delivery is queued once, claimed by one, sent to one recipient, and settled by who holds it."""
 
-import random
-
 import pytest
 
 from relay.delivery.states import State
@@ -174,38 +172,6 @@ def test_sums_are_by_site_state_and_reason(opened: OpenStore) -> None:
     opened.add(site_id="other")
     assert opened.states() == {("ready", "klaviyo_absent"): 2, ("waiting", "no_identity"): 1}
     assert opened.states("other") == {("ready", "klaviyo_absent"): 1}
-
-
-def test_sums_follow_every_change_of_a_row(opened: OpenStore) -> None:
-    chance = random.Random(4)
-    for _ in range(40):
-        match chance.randrange(6):
-            case 0 | 1:
-                opened.add(
-                    state=chance.choice((State.READY, State.WAITING)), occurred_at=NOW - DAY * chance.randrange(3)
-                )
-            case 2:
-                for claimed in opened.claim(limit=chance.randrange(1, 4)):
-                    settle(opened, claimed, chance.choice((State.DELIVERED, State.READY, State.DEAD)), due_at=NOW)
-            case 3:
-                opened.do(lambda tx: tx.outbox.expire("shop", occurred_before=NOW - DAY, at=NOW))
-            case 4:
-                opened.do(lambda tx: tx.connection.execute("DELETE FROM deliveries WHERE state = 'expired'"))
-            case 5:
-                with pytest.raises(ZeroDivisionError):
-                    opened.do(lambda tx: (tx.outbox.add(factories.draft()), 1 / 0))
-        opened.states()  # which holds them against the rows
-
-
-def test_a_database_of_before_has_its_sums_counted_when_it_is_opened(opened: OpenStore) -> None:
-    opened.add()
-    opened.add(site_id="other")
-    opened.do(lambda tx: tx.connection.execute("DELETE FROM delivery_sums"))
-    opened.do(lambda tx: tx.connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0004_sums'"))
-    opened.reopen()
-    assert opened.states() == {("ready", "klaviyo_absent"): 1}
-    opened.add()
-    assert opened.states() == {("ready", "klaviyo_absent"): 2}
 
 
 def test_the_newest_are_shown_without_addresses(opened: OpenStore) -> None:
