@@ -98,7 +98,7 @@ class RelayProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "relay", "serve"], env=self._environment, stdout=log, stderr=log
             )
-        wait_until(self._is_ready, f"the relay is ready (its log: {self.log})")
+        wait_until(self._is_ready, f"the relay is ready (its log: {self.log})", 120)
         return self
 
     def stop(self) -> int:
@@ -128,7 +128,7 @@ class RelayProcess:
         assert self._process is not None
         assert self._process.poll() is None, f"the relay ended early:\n{self.log.read_text()}"
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False

@@ -50,7 +50,7 @@ class Traffic:
         self._is_paced = is_paced
         self._key = Breaker()
         self._breakers = {endpoint: Breaker() for endpoint in Endpoint}
-        self._quotas = {endpoint: Quota() for endpoint in Endpoint}
+        self._quotas = {endpoint: Quota(rate(endpoint)) for endpoint in Endpoint}
         #: Whose time the pace is kept in: the limiters' own.
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -48,7 +48,9 @@ class Seen(Struct):
 class Quota:
     """What is known of one endpoint's steady window, and when the next call to it may go."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float) -> None:
+        """``most`` calls a second are made when nobody else makes any: whoever keeps to that needs no word of ours."""
+        self._most = most
         self._seen: Seen | None = None
         self._slack = 0.0
         self._last = float("-inf")
@@ -72,6 +74,8 @@ class Quota:
         if seen is None or now >= seen.ends:
             return 0.0
         calls = seen.pace(now, self._slack)
+        if calls >= self._most:
+            return 0.0
         return (min(self._last + 1.0 / calls, seen.ends) if calls > 0 else seen.ends) - now
 
     def go(self, now: float) -> None:

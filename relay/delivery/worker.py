@@ -68,7 +68,7 @@ class Sender:
         self._owner = uuid.uuid4().hex
         self._claims = Claims(site, traffic, self._owner)
         link_property = LinkProperty(site, links, clock)
-        self._profiles = Profiles(site, client, link_property)
+        self._profiles = Profiles(site, client, traffic, link_property)
         self._events = Events(site, client, clock, self._profiles, link_property)
         self._lookups = Lookups(site, client, traffic, store, clock, journal_rings)
         self._lists = Lists(site, client, traffic, self._profiles)

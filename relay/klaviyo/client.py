@@ -242,6 +242,14 @@ def found(answer: Answer) -> Found | None:
         return None
 
 
+def property_of(answer: Answer, name: str) -> Any:
+    """A custom property of the first profile of an answer; None where there is none."""
+    try:
+        return answer.document["data"][0]["attributes"]["properties"].get(name)
+    except (LookupError, TypeError, AttributeError):
+        return None
+
+
 def _refusal(response: httpx.Response) -> Answer:
     try:
         errors = response.json()["errors"]

@@ -24,6 +24,8 @@ from relay.model import ProfilePatch, Proof, Recipient
 
 #: Set on a profile of which something had to be left out.
 _MARK = "BackflowProfileTrimmed"
+#: Names the latest change that appended something: a try whose answer got lost can be told by it from one that failed.
+APPENDED = "BackflowAppended"
 #: What says who it is; everything else about a profile may be left out.
 _WHO = frozenset({"email", "phone_number", "external_id", "anonymous_id", "_kx"})
 
@@ -62,14 +64,20 @@ def profile_body(
     patch: ProfilePatch | None = None,
     flatten: bool = False,
     link: Mapping[str, str] = MappingProxyType({}),
+    change: str = "",
 ) -> dict[str, Any]:
     """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``;
     ``flatten`` takes custom objects apart, ``link`` is the property with the person's own link token.
 
+    ``change`` names it on the profile where ``patch`` appends something, since that must not be done twice.
+
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
     known = msgspec.structs.replace(recipient, anonymous_id=None)
-    return {"data": resource(known, proof, last_seen, patch, flatten=flatten, link=link)}
+    profile = resource(known, proof, last_seen, patch, flatten=flatten, link=link)
+    if change and "append" in profile.get("meta", {}).get("patch_properties", {}):
+        profile["attributes"]["properties"][APPENDED] = change
+    return {"data": profile}
 
 
 def resource(

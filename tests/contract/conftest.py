@@ -121,9 +121,8 @@ class OpenStore:
 
     def states(self, site_id: str = "shop") -> dict[tuple[str, str], int]:
         """How many deliveries stand where: {(state, reason): n}."""
-        return {
-            (state, reason): n for site, state, reason, n in self.do(lambda tx: tx.outbox.sums()) if site == site_id
-        }
+        sums = self.do(lambda tx: tx.outbox.sums())
+        return {(state, reason): n for site, state, reason, n in sums if site == site_id}
 
     def row(self, delivery_id: int, *columns: str) -> tuple[object, ...]:
         """Columns of a delivery as they are stored."""

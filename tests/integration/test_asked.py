@@ -369,3 +369,39 @@ async def test_what_is_told_of_a_customer_without_an_address_waits_and_is_told_o
     profile = world.sandbox.account.profiles.owner("email", ANN)
     assert profile is not None
     assert (profile.properties["plan"], profile.properties["skus"]) == ("silver", ["a"])
+
+
+#: What the call that appends meets, whether its answer got lost on the way back, and what the array holds in the end
+#: with and without the right to read profiles.
+FATES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    "lost answer": ({"status": 502, "after_effect": True}, ["a"], ["a"]),
+    "lost connection": ({"reset": True, "after_effect": True}, ["a"], ["a"]),
+    # Nobody can know without reading, so it is not done again: rather none than two.
+    "fault before": ({"status": 502}, ["a"], []),
+    "wait": ({"status": 429, "headers": {"Retry-After": "1"}}, ["a"], ["a"]),
+}
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+@pytest.mark.parametrize("fate", FATES)
+@in_world(hold_seconds=0)
+async def test_what_is_appended_is_not_appended_twice(world: World, fate: str, may_read: bool) -> None:
+    script, with_reading, without = FATES[fate]
+    if not may_read:
+        world.sandbox.without("profiles:read")
+    traits = {"email": ANN}
+    await world.server({"type": "identify", "userId": "7", "traits": traits})
+    await world.settle()
+    await world.sandbox.script("/api/profile-import", **script)
+    for sku in ("a", "b"):
+        patch = {"Klaviyo": {"fieldsToAppend": {"skus": sku}}}
+        await world.server({"type": "identify", "userId": "7", "traits": traits, "integrations": patch})
+        await world.settle()
+        await world.settle(HOUR)
+    assert await world.sandbox.unmet() == []
+    profile = world.sandbox.account.profiles.owner("email", ANN)
+    assert profile is not None
+    assert profile.properties["skus"] == [*(with_reading if may_read else without), "b"]
+    assert {(state, what) for what, state, _ in await world.fates()} == {("delivered", "profile")}
+    last = [row["error"] for row in await world.deliveries() if row["kind"] == "profile"][1]
+    assert last == ("append_unknown" if not may_read and fate != "wait" else None)

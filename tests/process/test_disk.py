@@ -463,7 +463,7 @@ def locked(folder: Path, *names: str) -> Iterator[None]:
 
 def is_alive(relay: RelayProcess) -> bool:
     try:
-        with urllib.request.urlopen(f"{relay.url}/healthz", timeout=2) as answer:
+        with urllib.request.urlopen(f"{relay.url}/healthz", timeout=30) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

@@ -3,6 +3,8 @@
 A script is consumed by the next matching requests, in the order in which scripts were given.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,9 +61,19 @@ class Scripts:
 
     def __init__(self) -> None:
         self._waiting: list[Script] = []
+        self._released = asyncio.Event()
 
     def reset(self) -> None:
+        """Forget every script; answers that are held back go on at once."""
         self._waiting.clear()
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def delay(self, seconds: float) -> None:
+        """Hold an answer back, until a reset at the longest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
 
     def add(self, raw: bytes) -> int:
         """Queue a JSON list of scripts (or one); returns how many wait now. ``Refused`` (400) if it does not fit."""

@@ -3,7 +3,6 @@
 Order: scripted fault, route, key or company id, scope, revision, rate limit, media type, size, then the handler.
 """
 
-import asyncio
 import re
 
 from starlette.requests import Request as HttpRequest
@@ -73,7 +72,7 @@ class Gate:
         answer = None
         if script.after_effect:
             answer = self._ordinary(request, path, raw, entry)
-        await asyncio.sleep(script.delay_seconds)
+        await self.scripts.delay(script.delay_seconds)
         if script.reset_after_bytes is not None:
             entry.notes.append("answer cut off")
         if script.status is None and not script.reset:
