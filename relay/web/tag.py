@@ -59,25 +59,29 @@ MAX_AGE_SECONDS = 300
 #: Bytes of a snippet with brotli 11.
 LARGEST_SNIPPET = 500
 
-#: What decides in the stub whether something may be stored and sent; ``c`` is the kept decision as JSON.
+#: What decides in the stub whether something may be stored and sent; ``g`` is the kept decision as JSON.
 _MAY = {
-    Consent.ASSUMED: '!/g":f/.test(c)',
-    Consent.AUTO: '(c?/g":t/.test(c):!(w.Shopify||w.__tcfapi||w.OneTrust||w.OptanonWrapper||w.Cookiebot||'
-    "/consent/.test(JSON.stringify(w.dataLayer))))",
-    Consent.REQUIRED: '/g":t/.test(c)',
+    Consent.ASSUMED: '!/g":f/.test(g)',
+    Consent.AUTO: '(g?/g":t/.test(g):!/Shopify|tcfapi|OneTrust|Optanon|Cookiebot|"consent"/'
+    ".test(Object.keys(window)+JSON.stringify(window.dataLayer)))",
+    Consent.REQUIRED: '/g":t/.test(g)',
 }
 _LINE = '<script async src="{url}/tag.js?key={key}"></script>'
-#: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js.
+#: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js. ``t`` is the page's array,
+#: ``f`` the messages among it, ``y`` calls without throwing, ``b`` does so if consent allows, ``h`` keeps a message.
+#: The letters are those that brotli likes best.
 _STUB = (
-    "<script{nonce}>{{let w=window,b=w.backflow=w.backflow||[],c,g=f=>{{try{{{may}&&f()}}catch(e){{}}}};"
-    'try{{c=localStorage["backflow.consent"]}}catch(e){{}}'
-    'for(let[n,k,t]of[["track","event","properties"],["page","name","properties"],["identify","userId","traits"]])'
-    'b[n]=(x,y)=>{{let m={{type:n,messageId:Date.now()*1e3+b.length+"-"+Math.random(),timestamp:new Date,'
-    "[t]:y,[x===Object(x)?t:k]:x}};b.push(m);"
-    'g(e=>localStorage["backflow.queue.{key}."+m.messageId]=JSON.stringify(m))}};'
-    'b.reset=e=>b.track("Signed Out");b.consent=e=>{{b.push(["consent",e]);c=JSON.stringify(e)}};'
-    'addEventListener("pagehide",e=>g(e=>b[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{writeKey:"{key}",'
-    "sentAt:new Date,context:{{consent:c&&JSON.parse(c)}},batch:b.filter(e=>e.type)}}))))}}</script>\n"
+    "<script{nonce}>{{let t=window.backflow=window.backflow||[],f=[],g,y=a=>{{try{{a()}}catch(e){{}}}},"
+    "b=a=>y(j=>{{{may}&&a()}}),"
+    'h=a=>b(j=>localStorage["backflow.queue.{key}."+a.messageId]=JSON.stringify(a)),'
+    'c=(type,b,a)=>t[type]=(d,s)=>{{let g={{timestamp:new Date,type,messageId:Date.now()*1e3+t.length+"-"+Math.random(),'
+    "[a]:s,[d===Object(d)?a:b]:d}};t.push(g);f.push(g);h(g)}};"
+    'y(j=>g=localStorage["backflow.consent"]);'
+    'c("track","event","properties");c("page","name","properties");c("identify","userId","traits");'
+    't.consent=a=>{{t.push(["consent",a]);y(j=>localStorage["backflow.consent"]=g=JSON.stringify(a));f.map(h)}};'
+    't.reset=j=>t.track("Signed Out");'
+    'addEventListener("pagehide",j=>b(j=>t[0]&&f[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{'
+    'writeKey:"{key}",sentAt:new Date,batch:f,context:{{consent:g&&JSON.parse(g)}}}}))))}}</script>\n'
 )
 
 

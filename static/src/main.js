@@ -13,18 +13,17 @@ const LOOK = 2000; // ms between two looks at consent platforms
 /**
  * @typedef {(type: string, call: import("./recorder.js").Call, wait?: number) => import("./merge.js").Entry | undefined} Emit
  *
- * @typedef {object} Source
- * @property {string} name as it stands in `context.capture`
- * @property {() => boolean} detect whether this page has what the source listens to
- * @property {(emit: Emit) => void} listen
+ * @callback Source listens; its name is what stands in `context.capture`
+ * @param {Emit} emit
+ * @returns {void}
  */
 
 attempt(() => {
   // A frame shows a part of a page, and the page around it has a tag of its own.
   if (!relay || installed() || window.top !== window) return;
   install(); // Before the sources: what the shop itself has said comes first, and theirs is added to it.
-  for (const { name, detect, listen } of SOURCES) {
-    attempt(() => detect() && listen(guarded((type, call, wait) => seen(type, call, name, wait))));
+  for (const [name, listen] of SOURCES) {
+    attempt(() => listen(guarded((type, call, wait) => seen(type, call, name, wait))));
   }
   on(window, "pagehide", checkConsent);
   setInterval(guarded(checkConsent), LOOK);

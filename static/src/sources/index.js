@@ -18,21 +18,21 @@ export { seen } from "../merge.js";
 export { PLATFORMS } from "./consent-platforms.js";
 export { klaviyoState } from "./klaviyo-state.js";
 
-/** @type {import("../main.js").Source[]} */
+/** @type {[name: string, listen: import("../main.js").Source][]} */
 export const SOURCES = [
-  pages,
-  klaviyoWatch,
-  requests,
-  shopify,
-  dawn,
-  woocommerce,
-  woocommerceButtons,
-  magento,
-  bigcommerce,
-  ga4,
-  meta,
-  klaviyo,
-  schema,
-  attributes,
-  forms,
+  ["page", pages],
+  ["klaviyo", klaviyoWatch],
+  ["request", requests],
+  ["shopify_cart", shopify],
+  ["dawn", dawn],
+  ["woocommerce", woocommerce],
+  ["woocommerce_jquery", woocommerceButtons],
+  ["magento", magento],
+  ["bigcommerce", bigcommerce],
+  ["ga4", ga4],
+  ["meta", meta],
+  ["klaviyo", klaviyo],
+  ["schema", schema],
+  ["attributes", attributes],
+  ["form", forms],
 ];

@@ -92,24 +92,20 @@ const cookieIdentified = () => {
  * and takes its parameter out of the address bar once its script has read it.
  * @type {import("../main.js").Source}
  */
-export const klaviyoWatch = {
-  name: "klaviyo",
-  detect: () => true,
-  listen(emit) {
-    compare = () => {
-      if (allowed && local.get(UNKNOWN) && state().identified) {
-        local.remove(UNKNOWN);
-        emit("identify", {});
-      }
-    };
-    const ready = () => document.readyState === "complete" && (!state().present || runs() || performance.now() > PATIENCE);
-    const see = guarded(() => {
-      if (document.hidden) return;
-      ask();
-      compare();
-      if (ready()) tidy("_kx");
-    });
-    setInterval(see, LOOK);
-    see();
-  },
+export const klaviyoWatch = (emit) => {
+  compare = () => {
+    if (allowed && local.get(UNKNOWN) && state().identified) {
+      local.remove(UNKNOWN);
+      emit("identify", {});
+    }
+  };
+  const ready = () => document.readyState === "complete" && (!state().present || runs() || performance.now() > PATIENCE);
+  const see = guarded(() => {
+    if (document.hidden) return;
+    ask();
+    compare();
+    if (ready()) tidy("_kx");
+  });
+  setInterval(see, LOOK);
+  see();
 };

@@ -9,17 +9,13 @@ import { product } from "./shape.js";
 /** @typedef {Record<string, any>} Node */
 
 /** @type {import("../main.js").Source} */
-export const schema = {
-  name: "schema",
-  detect: () => true,
-  listen(emit) {
-    onPage(() =>
-      idle(() => {
-        const properties = productShown();
-        if (properties) emit("track", { event: "Product Viewed", properties });
-      }),
-    );
-  },
+export const schema = (emit) => {
+  onPage(() =>
+    idle(() => {
+      const properties = productShown();
+      if (properties) emit("track", { event: "Product Viewed", properties });
+    }),
+  );
 };
 
 /** The one product of this page; nothing where there are several, as on a list. */
