@@ -1,5 +1,7 @@
 """``GET /tag.js?key=``: the tag with its site's settings inlined, so that it needs no further request.
 
+Where the site's platform is set it is the tag for that platform, else the one for all.
+
 Made once at the start for every site. Never sets a cookie: this answer lives in shared caches.
 
 A shop takes it in by one of two snippets:
@@ -21,6 +23,7 @@ import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import brotli
 import msgspec
@@ -28,14 +31,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.config import Consent, Site
+from relay.config import Consent, Platform, Site
 from relay.errors import RequestRefused
 
-#: Where the built tag is: inside the wheel, or beside the package in a checkout.
-_PLACES = (
-    Path(__file__).parents[1] / "static" / "tag.js",
-    Path(__file__).parents[2] / "static" / "dist" / "tag.js",
-)
+#: Where the built tags are: inside the wheel, or beside the package in a checkout.
+_PLACES = (Path(__file__).parents[1] / "static", Path(__file__).parents[2] / "static" / "dist")
 _PLACEHOLDER = b"__BACKFLOW_SETTINGS__"
 _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 
@@ -74,7 +74,8 @@ _STUB = (
     "<script{nonce}>{{let t=window.backflow=window.backflow||[],f=[],g,y=a=>{{try{{a()}}catch(e){{}}}},"
     "b=a=>y(j=>{{{may}&&a()}}),"
     'h=a=>b(j=>localStorage["backflow.queue.{key}."+a.messageId]=JSON.stringify(a)),'
-    'c=(type,b,a)=>t[type]=(d,s)=>{{let g={{timestamp:new Date,type,messageId:Date.now()*1e3+t.length+"-"+Math.random(),'
+    "c=(type,b,a)=>t[type]=(d,s)=>{{let g={{timestamp:new Date,type,"
+    'messageId:Date.now()*1e3+t.length+"-"+Math.random(),'
     "[a]:s,[d===Object(d)?a:b]:d}};t.push(g);f.push(g);h(g)}};"
     'y(j=>g=localStorage["backflow.consent"]);'
     'c("track","event","properties");c("page","name","properties");c("identify","userId","traits");'
@@ -96,9 +97,8 @@ class Variant(Struct, frozen=True):
 class TagFiles:
     """The tags of all sites, ready in every encoding."""
 
-    def __init__(self, sites: Sequence[Site], source: bytes | None = None) -> None:
-        source = built_tag() if source is None else source
-        self._variants = {site.write_key: _variants(source, site) for site in sites}
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._variants = {site.write_key: _variants(built_tag(site.platform), site) for site in sites}
 
     async def __call__(self, request: Request) -> Response:
         variants = self._variants.get(request.query_params.get("key", ""))
@@ -127,12 +127,22 @@ def accepted_encodings(header: str) -> frozenset[str]:
     return frozenset(name.strip() for name, _, weight in parts if not _REFUSED.fullmatch(weight.strip()))
 
 
-def built_tag() -> bytes:
-    """The built tag, without settings. Raises FileNotFoundError in a broken installation."""
+def built_tag(platform: Platform = Platform.AUTO) -> bytes:
+    """The built tag for shops of ``platform``, without settings. Raises FileNotFoundError in a broken installation."""
+    return _built("tag.js" if platform is Platform.AUTO else f"tag.{platform}.js")
+
+
+def build_report() -> dict[str, Any]:
+    """What the build says of itself: ``version``, the hash of its ``sources``, ``sizes`` in bytes with brotli 11."""
+    report: dict[str, Any] = msgspec.json.decode(_built("build.json"))
+    return report
+
+
+def _built(name: str) -> bytes:
     for place in _PLACES:
-        if place.exists():
-            return place.read_bytes()
-    raise FileNotFoundError("static/dist/tag.js is missing from this installation")
+        if (file := place / name).exists():
+            return file.read_bytes()
+    raise FileNotFoundError(f"static/dist/{name} is missing from this installation")
 
 
 def snippet(url: str, site: Site) -> str:

@@ -37,7 +37,7 @@ export const completed = (event, properties) => {
  * @param {Record<string, any>} line
  */
 export const added = (emit, line) => {
-  const entry = emit("track", { event: "Product Added", properties: line }, PATIENCE);
+  const entry = emit("Product Added", line, PATIENCE);
   if (entry) waiting.push(entry);
 };
 
@@ -58,7 +58,7 @@ export const whole = (emit, now, removing) => {
   if (!removing || before.cart_id !== now.cart_id) return;
   for (const line of before.products || []) {
     if (!now.products.some((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, line))) {
-      emit("track", { event: "Product Removed", properties: { ...line, ...now } });
+      emit("Product Removed", { ...line, ...now });
     }
   }
 };

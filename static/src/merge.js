@@ -74,7 +74,7 @@ export const seen = (type, call, name, wait) => {
       return entry;
     }
   }
-  const properties = completed(event, own);
+  const properties = __SHOPIFY__ || __WOOCOMMERCE__ || __MAGENTO__ ? completed(event, own) : own; // Others tell no whole cart.
   const capture = [name];
   const id = record(type, { ...call, properties }, capture, api ? 0 : wait || MERGE);
   const entry = { id, event, properties, capture, said: new Set([said]), at: Date.now(), visit };

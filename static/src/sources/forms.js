@@ -32,8 +32,8 @@ export const forms = (emit) => {
     if (button?.name) data.append(button.name, button.value);
     lines(data).then(([line = {}]) => {
       if (!CART.test(form.getAttribute("action")) && !line["add-to-cart"]) return;
-      const product = asked(line, window.Shopify);
-      emit("track", { event: "Product Added", properties: { ...(variantShown(product.variant_id) || shown(product)), ...product } });
+      const product = asked(line, __SHOPIFY__ && window.Shopify);
+      emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product });
     }, ignore);
   };
   on(document, "submit", ({ target }) => hand(target.elements));

@@ -11,7 +11,7 @@ export const pages = (emit) => {
   const view = () => {
     if (path === location.pathname) return;
     path = location.pathname;
-    emit("page", {});
+    emit("", {}, 0, "page");
   };
   // Later, because the browser has better to do now, and because a single-page shop sets the title after the address.
   const soon = () => idle(view);

@@ -35,7 +35,7 @@ const watching = (url) => {
   const { origin, pathname, search } = new URL(url.url || url, document.baseURI);
   const path = pathname + search;
   const found = watchers.filter(([paths]) => origin === location.origin && paths.test(path));
-  if (found[0]) return (body, answer) => found.forEach(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore)));
+  return found[0] && ((body, answer) => found.forEach(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore))));
 };
 
 /** @type {import("../main.js").Source} */

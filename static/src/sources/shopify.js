@@ -40,7 +40,7 @@ export const shopify = (emit) => {
     const id = page.__st?.cid;
     if (id && local.get(CUSTOMER) != id) {
       local.set(CUSTOMER, id);
-      emit("identify", { userId: "" + id });
+      emit("", { userId: "" + id }, 0, "identify");
     }
   });
 };
@@ -52,7 +52,7 @@ export const dawn = (emit) => {
       "cart-update",
       guarded(({ source, cartData }) => {
         if (source === "product-form" && !cartData.status) {
-          emit("track", { event: "Product Added", properties: { ...lineOf(cartData), quantity: undefined } });
+          emit("Product Added", { ...lineOf(cartData), quantity: undefined });
         }
       }),
     ),
