@@ -109,10 +109,11 @@ export const shown = (line) =>
  */
 const isSame = ({ event, properties, capture, said: before, at, visit: then }, own, name, said, sure) => {
   const told = capture.includes(name);
+  if (told && sure) return false;
   const fresh = Date.now() - at < SAME;
   const known = kindOf(event);
   const once = known && !/Added|Removed/.test(event); // a page is viewed once, however late somebody says so
-  if ((told && sure) || (once ? then !== visit : !fresh)) return false;
+  if (once ? then !== visit : !fresh) return false;
   return before.has(said) || (known && (!told || (once && fresh)) && alike(properties, own));
 };
 
