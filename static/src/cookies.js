@@ -26,7 +26,7 @@ export const cookiesRead = attempt(() => {
  * @param {string} name
  * @returns {string | undefined} the raw value
  */
-export const cookie = (name) => attempt(() => (jar ?? "; " + document.cookie).split(`; ${name}=`)[1].split(";")[0]);
+export const cookie = (name) => attempt(() => (jar ?? "; " + document.cookie).split(`; ${name}=`)[1]?.split(";")[0]);
 
 /** The listed cookies that are set. */
 export const listedCookies = () => {

@@ -112,7 +112,7 @@ export const person = (emit, raw = {}) => {
   const phone = raw.phone || raw.$phone_number || raw.phone_number || raw.ph;
   /** @type {Properties} */
   const traits = {};
-  if (/^\S+@\S+\.\S+$/.test(email)) traits.email = email;
+  if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) traits.email = email;
   if (/^\+?[\d\s()./-]{7,20}$/.test(phone)) traits.phone = phone;
   if (traits.email || traits.phone) emit("", { traits }, 0, "identify");
 };
