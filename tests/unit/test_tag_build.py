@@ -17,7 +17,7 @@ STATIC = Path(__file__).parents[2] / "static"
 LARGEST = {
     Platform.AUTO: 9150,
     Platform.SHOPIFY: 8450,
-    Platform.WOOCOMMERCE: 8000,
+    Platform.WOOCOMMERCE: 8050,
     Platform.MAGENTO: 7850,
     Platform.BIGCOMMERCE: 7550,
     Platform.OTHER: 7400,
