@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
@@ -22,10 +21,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from relay.config import Consent, Site
-from relay.web.tag import inline_snippet
+from relay.config import Consent, Platform, Site
+from relay.web.tag import built_tag, inline_snippet
 
-TAG = Path(__file__).parent.parent / "static" / "dist" / "tag.js"
 KEY = "wk_test"
 DEADLINE = 15.0  # seconds until a condition that does not come true fails its test
 STUB = """<script>
@@ -94,6 +92,8 @@ class TagPage:
         self.arrivals: list[Arrival] = []
         self.committed: dict[str, Message] = {}  #: by messageId, in the order of their first commit
         self.preflights = 0
+        self.platform = Platform.AUTO  #: whose tag is served
+        self.handle: str | None = None  #: what the relay's answers carry
         self.cart_reads: list[str] = []  #: paths of GET /cart.js
         self.pages: dict[str, str] = {}  #: HTML put into the head of a path's page, before the tag
         self.headers: dict[str, str] = {}  #: of every page
@@ -204,7 +204,7 @@ class TagPage:
     async def _tag(self, request: Request) -> Response:
         if self.hold_tag:
             await asyncio.to_thread(self.hold_tag.wait, DEADLINE)
-        script = TAG.read_text().replace("__BACKFLOW_SETTINGS__", json.dumps(self.settings))
+        script = built_tag(self.platform).decode().replace("__BACKFLOW_SETTINGS__", json.dumps(self.settings))
         return Response(script, media_type="text/javascript", headers={"Cache-Control": "no-store"})
 
     async def _batch(self, request: Request) -> Response:
@@ -237,7 +237,9 @@ class TagPage:
             self._transports[(request.client.host, request.client.port)].abort()
         if answer.retry_after is not None:
             cors["Retry-After"] = str(answer.retry_after)
-        content = {"success": True, "visitor": "mirror-1"} if ok else {"error": {"code": "planned"}}
+        content: dict[str, Any] = {"success": True, "visitor": "mirror-1"} if ok else {"error": {"code": "planned"}}
+        if ok and self.handle:
+            content["handle"] = self.handle
         return JSONResponse(content, answer.status, headers=cors)
 
     # -- the shop

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from e2e.platforms import BigCommerce, Magento, PlatformPage, WooCommerce
+from e2e.platforms import BigCommerce, Magento, PlatformPage, Shopify, WooCommerce
 from e2e.tag_page import Message, name_of
 from e2e.test_tag import LOADED, expect, page_errors, run, visit
+from relay.config import Platform
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors"]
@@ -197,3 +198,35 @@ def test_bigcommerce_search_and_what_is_no_shop_event(page: Page, bigcommerce: B
     arrived = expect(page, bigcommerce, run(page, script), must=("Products Searched",))
     assert {name_of(message) for message in arrived} <= {"page", "Products Searched"}
     assert bigcommerce.message("Products Searched")["properties"]["query"] == "linen"
+
+
+# -- the tag for one platform
+
+ADDS: dict[Platform, tuple[type[PlatformPage], str]] = {
+    Platform.SHOPIFY: (Shopify, "document.querySelector('#product-form button').click()"),
+    Platform.WOOCOMMERCE: (WooCommerce, "document.querySelector('[data-product_id=\"41\"]').click()"),
+    Platform.MAGENTO: (Magento, "document.querySelector('#product_addtocart_form button').click()"),
+    Platform.BIGCOMMERCE: (BigCommerce, f"publish('cart.addItem', {{currency: 'USD', line_items: [{LINE}]}})"),
+}
+
+
+@pytest.mark.parametrize("platform", ADDS)
+def test_the_tag_for_a_platform_sees_what_its_shops_do(page: Page, platform: Platform) -> None:
+    shop, add = ADDS[platform]
+    with shop() as site:
+        site.platform = platform
+        visit(page, site)
+        properties = added(page, site, add)["properties"]
+        assert properties["quantity"]
+        assert properties.get("sku") or properties.get("variant_id")
+
+
+def test_the_tag_for_other_shops_hears_what_is_announced_and_typed(page: Page, woo: WooCommerce) -> None:
+    woo.platform = Platform.OTHER
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    page.evaluate("() => { document.querySelector('.cart button').click(); }")
+    woo.wait_for("Product Added")
+    page.wait_for_function(LOADED)
+    add = "() => { (window.dataLayer ||= []).push({event: 'begin_checkout', ecommerce: {items: [{item_id: '1'}]}}); }"
+    expect(page, woo, run(page, add), must=("Checkout Started",))

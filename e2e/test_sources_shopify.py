@@ -222,6 +222,33 @@ def test_cart_carries_the_visitors_handle_once_and_after_the_pages_own_calls(pag
     assert "Product Removed" not in theme.names
 
 
+def test_handle_that_the_relay_answers_goes_into_the_cart_once(page: Page, theme: Shopify) -> None:
+    theme.handle = "h-9"
+    visit(page, theme)
+    page.wait_for_function("localStorage.getItem('backflow.handle') === 'h-9'")
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: theme.requests, "the handle arrives")
+    visit(page, theme, "/next")
+    page.evaluate(JSON_BODY)
+    theme.token = "token-2"
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: len(theme.requests) == 2, "another cart gets it too")
+    assert theme.requests == [("/cart/update.js", {"attributes": {"_backflow": "h-9"}})] * 2
+
+
+def test_handle_that_is_answered_to_a_refusal_goes_nowhere(page: Page, theme: Shopify) -> None:
+    visit(page, theme)
+    theme.wait_for("page")
+    theme.handle = "h-9"
+    page.evaluate("() => { backflow.consent({marketing: false}); }")
+    theme.wait_for("Consent Updated")
+    page.evaluate(JSON_BODY)
+    theme.wait(lambda: theme.cart_reads, "the cart is read")
+    page.wait_for_function("(then) => performance.now() > then + 2000", arg=page.evaluate("performance.now()"))
+    assert theme.requests == []
+    assert "Product Added" not in theme.names
+
+
 def test_without_a_handle_or_consent_the_cart_carries_nothing(page: Page, theme: Shopify) -> None:
     theme.settings["consent"] = "required"
     visit(page, theme)

@@ -479,10 +479,20 @@ def test_queue_is_bounded_on_the_device_and_in_memory_and_tells_how_many_it_drop
 def test_ten_thousand_pushes_in_a_second_all_arrive_and_hardly_hold_up_the_page(page: Page, site: TagPage) -> None:
     visit(page, site)
     site.wait_for("page")
-    script = """() => { const start = performance.now();
-      for (let n = 1; n <= 10000; n++) backflow.push(["track", "Flood", {n}]);
-      return performance.now() - start; }"""
-    assert page.evaluate(script) < 3000
+    # Beside what any tag would have to do to keep them: a text of the same length, made and stored.
+    script = """() => {
+      let ours = 0, bare = 0;
+      for (let n = 1; n <= 10000; n++) {
+        const start = performance.now();
+        backflow.push(["track", "Flood", {n}]);
+        const between = performance.now();
+        localStorage.setItem("bare", JSON.stringify({n, text: "x".repeat(1000)}));
+        ours += between - start;
+        bare += performance.now() - between;
+      }
+      return ours / bare;
+    }"""
+    assert page.evaluate(script) < 6
     site.wait(lambda: site.names.count("Flood") == 10_000, "all ten thousand", seconds=90)
     numbers = [message["properties"]["n"] for message in site.messages if name_of(message) == "Flood"]
     assert numbers == list(range(1, 10_001))

@@ -119,6 +119,56 @@ def test_stub_keeps_to_the_rules_of_consent(
         assert site.message("Early")["context"]["consent"]["marketing"] is True
 
 
+@pytest.mark.parametrize("relay_up", [True, False], ids=["relay-up", "relay-down"])
+def test_yes_given_to_the_stub_outlives_the_page_with_what_was_said_before_it(
+    page: Page, site: TagPage, relay_up: bool
+) -> None:
+    site.settings["consent"] = "required"
+    site.hold_tag = threading.Event()
+    site.plan.otherwise = Answer(200 if relay_up else 503)
+    site.pages["/"] = site.stub()
+    page.goto(site.shop, wait_until="commit")
+    page.wait_for_function("window.backflow")
+    page.evaluate("() => { backflow.track('Early'); }")
+    assert page.evaluate(QUEUE) == 0
+    page.evaluate("() => { backflow.consent({marketing: true, analytics: true}); location.href = '/next'; }")
+    site.wait_for_arrivals(1)
+    assert site.arrivals[0].body["context"]["consent"] == {"marketing": True, "analytics": True}
+    page.wait_for_url("**/next", wait_until="commit")
+    site.plan.otherwise = Answer()
+    site.hold_tag.set()
+    site.wait_for("Early", "Consent Updated", "page")
+    assert site.message("Consent Updated")["properties"] == {"marketing": True, "analytics": True}
+    assert site.message("page")["context"]["consent"] == {"marketing": True, "analytics": True, "source": "api"}
+    assert site.names.count("Early") == 1
+
+
+def test_no_given_to_the_stub_outlives_the_page_and_takes_back_what_it_kept(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.hold_tag = threading.Event()
+    site.pages["/"] = site.stub()
+    page.goto(site.shop, wait_until="commit")
+    page.wait_for_function("window.backflow")
+    page.evaluate("() => { backflow.track('Early'); backflow.consent({marketing: false}); location.href = '/next'; }")
+    page.wait_for_url("**/next", wait_until="commit")
+    site.hold_tag.set()
+    site.wait_for("Consent Updated")
+    page.wait_for_function(f"{QUEUE} === 0")
+    assert site.names == ["Consent Updated"]
+
+
+def test_stub_that_heard_only_of_consent_sends_nothing(page: Page, site: TagPage) -> None:
+    site.hold_tag = threading.Event()
+    site.pages["/"] = site.stub()
+    page.goto(site.shop, wait_until="commit")
+    page.wait_for_function("window.backflow")
+    page.evaluate("() => { backflow.consent({marketing: true}); location.href = '/next'; }")
+    page.wait_for_url("**/next", wait_until="commit")
+    site.hold_tag.set()
+    site.wait_for("Consent Updated", "page")
+    assert all(arrival.body["batch"] for arrival in site.arrivals)
+
+
 # -- the address bar
 
 

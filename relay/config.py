@@ -39,6 +39,17 @@ class Consent(StrEnum):
     ASSUMED = "assumed"  #: goes on unless consent is denied
 
 
+class Platform(StrEnum):
+    """What runs the shop: its tag is without what listens to the code of other platforms."""
+
+    AUTO = "auto"  #: any: the tag finds out on the page
+    SHOPIFY = "shopify"
+    WOOCOMMERCE = "woocommerce"
+    MAGENTO = "magento"
+    BIGCOMMERCE = "bigcommerce"
+    OTHER = "other"  #: none of these
+
+
 class PageEvents(StrEnum):
     """Which metric a page view becomes."""
 
@@ -76,6 +87,7 @@ class Site(Struct, frozen=True, kw_only=True):
     forward: Forward = Forward.BACKUP
     hold_seconds: float = 180.0
     consent: Consent = Consent.AUTO
+    platform: Platform = Platform.AUTO
     cookie_domain: str | None = None
     #: Events of a visitor found within this time after the action start a flow; later ones are only recorded.
     abandonment_seconds: float = 24 * 3600.0
@@ -165,8 +177,8 @@ SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID", "SHOPIFY_SECRET", "SHOPIFY_DOMAIN")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
-    "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
-    "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
+    "PLATFORM", "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES",
+    "PAGE_EVENTS", "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
     "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
@@ -283,6 +295,7 @@ class _Reader:
             forward=self.choice("FORWARD", Forward.BACKUP),
             hold_seconds=self.number("HOLD_SECONDS", 180, low=0, high=86400),
             consent=self.choice("CONSENT", Consent.AUTO),
+            platform=self.choice("PLATFORM", Platform.AUTO),
             cookie_domain=self._cookie_domain(),
             country=self._country(),
             email_primary=self.switch("EMAIL_PRIMARY", True),

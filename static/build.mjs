@@ -1,12 +1,13 @@
-// Bundles src/ into dist/tag.js, one file for every browser that knows ES2020.
-// The leading comment names the sources' hash: tests/unit/test_tag_build.py recomputes it, so that a stale
-// build is found without Node. The hash: for each file below src in the order of its path, the path, a zero byte,
-// the contents, a zero byte; then the version of package.json; the first 16 digits of its SHA-256.
+// Bundles src/ for every browser that knows ES2020: dist/tag.js for any shop, dist/tag.<platform>.js for a shop of which
+// the relay has been told the platform: the same without what listens to other platforms' own code.
+// dist/build.json holds the sources' hash: tests/unit/test_tag_build.py recomputes it, so that a stale build is found
+// without Node. The hash: for each file below src in the order of its path, the path, a zero byte, the contents, a zero
+// byte; then the version of package.json; the first 16 digits of its SHA-256.
 // The core is the tag that knows no other vendor: what lies in sources/ is left out, and what only serves it.
-// It is only measured; the comment names its size in bytes with brotli 11.
+// It is only measured; build.json names its size, and that of every file, in bytes with brotli 11.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
 
@@ -17,7 +18,7 @@ const { version, license } = JSON.parse(readFileSync(new URL("package.json", her
 const NO_SOURCES = `
   import { record } from "../recorder.js";
   export const SOURCES = [];
-  export const PLATFORMS = {};
+  export const platformConsent = () => {};
   export const klaviyoState = () => {};
   export const seen = (type, call, name) => record(type, call, [name]);
 `;
@@ -37,7 +38,11 @@ function sourcesHash() {
   return hash.update(version).digest("hex").slice(0, 16);
 }
 
-async function bundle(plugins) {
+/** Platforms whose shops the tag knows by code of their own. */
+const PLATFORMS = ["shopify", "woocommerce", "magento", "bigcommerce"];
+
+/** @param platform "auto" for all of them */
+async function bundle(platform, plugins = []) {
   const result = await build({
     absWorkingDir: new URL(".", here).pathname,
     entryPoints: ["src/main.js"],
@@ -49,7 +54,12 @@ async function bundle(plugins) {
     charset: "utf8",
     legalComments: "none",
     tsconfigRaw: {}, // that of the type check would add "use strict"
-    define: { __BACKFLOW_VERSION__: JSON.stringify(version) },
+    define: {
+      __BACKFLOW_VERSION__: JSON.stringify(version),
+      ...Object.fromEntries(
+        PLATFORMS.map((one) => [`__${one.toUpperCase()}__`, `${platform === "auto" || platform === one}`]),
+      ),
+    },
     plugins,
   });
   const { code } = await minify(result.outputFiles[0].text, {
@@ -70,9 +80,11 @@ const brotli = (text) =>
     },
   }).length;
 
-const core = brotli(await bundle([withoutSources]));
-const tag = `/*! backflow.js ${version} ${license} sources=${sourcesHash()} core=${core} */\n${await bundle([])}\n`;
-writeFileSync(new URL("dist/tag.js", here), tag);
-
-console.log(`dist/tag.js ${version}: raw ${Buffer.byteLength(tag)}, gzip ${gzipSync(tag, { level: 9 }).length}, brotli ${brotli(tag)} bytes`);
-console.log(`the core, without sources: brotli ${core} bytes`);
+const sizes = { core: brotli(await bundle("auto", [withoutSources])) };
+for (const platform of ["auto", ...PLATFORMS, "other"]) {
+  const tag = `/*! backflow.js ${version} ${license} */\n${await bundle(platform)}\n`;
+  writeFileSync(new URL(platform === "auto" ? "dist/tag.js" : `dist/tag.${platform}.js`, here), tag);
+  sizes[platform] = brotli(tag);
+}
+writeFileSync(new URL("dist/build.json", here), `${JSON.stringify({ version, sources: sourcesHash(), sizes }, null, 2)}\n`);
+console.log(`backflow.js ${version}, bytes with brotli 11:`, sizes);

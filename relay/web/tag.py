@@ -1,5 +1,7 @@
 """``GET /tag.js?key=``: the tag with its site's settings inlined, so that it needs no further request.
 
+Where the site's platform is set it is the tag for that platform, else the one for all.
+
 Made once at the start for every site. Never sets a cookie: this answer lives in shared caches.
 
 A shop takes it in by one of two snippets:
@@ -21,6 +23,7 @@ import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import brotli
 import msgspec
@@ -28,14 +31,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.config import Consent, Site
+from relay.config import Consent, Platform, Site
 from relay.errors import RequestRefused
 
-#: Where the built tag is: inside the wheel, or beside the package in a checkout.
-_PLACES = (
-    Path(__file__).parents[1] / "static" / "tag.js",
-    Path(__file__).parents[2] / "static" / "dist" / "tag.js",
-)
+#: Where the built tags are: inside the wheel, or beside the package in a checkout.
+_PLACES = (Path(__file__).parents[1] / "static", Path(__file__).parents[2] / "static" / "dist")
 _PLACEHOLDER = b"__BACKFLOW_SETTINGS__"
 _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
 
@@ -59,25 +59,30 @@ MAX_AGE_SECONDS = 300
 #: Bytes of a snippet with brotli 11.
 LARGEST_SNIPPET = 500
 
-#: What decides in the stub whether something may be stored and sent; ``c`` is the kept decision as JSON.
+#: What decides in the stub whether something may be stored and sent; ``g`` is the kept decision as JSON.
 _MAY = {
-    Consent.ASSUMED: '!/g":f/.test(c)',
-    Consent.AUTO: '(c?/g":t/.test(c):!(w.Shopify||w.__tcfapi||w.OneTrust||w.OptanonWrapper||w.Cookiebot||'
-    "/consent/.test(JSON.stringify(w.dataLayer))))",
-    Consent.REQUIRED: '/g":t/.test(c)',
+    Consent.ASSUMED: '!/g":f/.test(g)',
+    Consent.AUTO: '(g?/g":t/.test(g):!/Shopify|tcfapi|OneTrust|Optanon|Cookiebot|"consent"/'
+    ".test(Object.keys(window)+JSON.stringify(window.dataLayer)))",
+    Consent.REQUIRED: '/g":t/.test(g)',
 }
 _LINE = '<script async src="{url}/tag.js?key={key}"></script>'
-#: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js.
+#: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js. ``t`` is the page's array,
+#: ``f`` the messages among it, ``y`` calls without throwing, ``b`` does so if consent allows, ``h`` keeps a message.
+#: The letters are those that brotli likes best.
 _STUB = (
-    "<script{nonce}>{{let w=window,b=w.backflow=w.backflow||[],c,g=f=>{{try{{{may}&&f()}}catch(e){{}}}};"
-    'try{{c=localStorage["backflow.consent"]}}catch(e){{}}'
-    'for(let[n,k,t]of[["track","event","properties"],["page","name","properties"],["identify","userId","traits"]])'
-    'b[n]=(x,y)=>{{let m={{type:n,messageId:Date.now()*1e3+b.length+"-"+Math.random(),timestamp:new Date,'
-    "[t]:y,[x===Object(x)?t:k]:x}};b.push(m);"
-    'g(e=>localStorage["backflow.queue.{key}."+m.messageId]=JSON.stringify(m))}};'
-    'b.reset=e=>b.track("Signed Out");b.consent=e=>{{b.push(["consent",e]);c=JSON.stringify(e)}};'
-    'addEventListener("pagehide",e=>g(e=>b[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{writeKey:"{key}",'
-    "sentAt:new Date,context:{{consent:c&&JSON.parse(c)}},batch:b.filter(e=>e.type)}}))))}}</script>\n"
+    "<script{nonce}>{{let t=window.backflow=window.backflow||[],f=[],g,y=a=>{{try{{a()}}catch(e){{}}}},"
+    "b=a=>y(j=>{{{may}&&a()}}),"
+    'h=a=>b(j=>localStorage["backflow.queue.{key}."+a.messageId]=JSON.stringify(a)),'
+    "c=(type,b,a)=>t[type]=(d,s)=>{{let g={{timestamp:new Date,type,"
+    'messageId:Date.now()*1e3+t.length+"-"+Math.random(),'
+    "[a]:s,[d===Object(d)?a:b]:d}};t.push(g);f.push(g);h(g)}};"
+    'y(j=>g=localStorage["backflow.consent"]);'
+    'c("track","event","properties");c("page","name","properties");c("identify","userId","traits");'
+    't.consent=a=>{{t.push(["consent",a]);y(j=>localStorage["backflow.consent"]=g=JSON.stringify(a));f.map(h)}};'
+    't.reset=j=>t.track("Signed Out");'
+    'addEventListener("pagehide",j=>b(j=>t[0]&&f[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{'
+    'writeKey:"{key}",sentAt:new Date,batch:f,context:{{consent:g&&JSON.parse(g)}}}}))))}}</script>\n'
 )
 
 
@@ -92,9 +97,8 @@ class Variant(Struct, frozen=True):
 class TagFiles:
     """The tags of all sites, ready in every encoding."""
 
-    def __init__(self, sites: Sequence[Site], source: bytes | None = None) -> None:
-        source = built_tag() if source is None else source
-        self._variants = {site.write_key: _variants(source, site) for site in sites}
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._variants = {site.write_key: _variants(built_tag(site.platform), site) for site in sites}
 
     async def __call__(self, request: Request) -> Response:
         variants = self._variants.get(request.query_params.get("key", ""))
@@ -123,12 +127,22 @@ def accepted_encodings(header: str) -> frozenset[str]:
     return frozenset(name.strip() for name, _, weight in parts if not _REFUSED.fullmatch(weight.strip()))
 
 
-def built_tag() -> bytes:
-    """The built tag, without settings. Raises FileNotFoundError in a broken installation."""
+def built_tag(platform: Platform = Platform.AUTO) -> bytes:
+    """The built tag for shops of ``platform``, without settings. Raises FileNotFoundError in a broken installation."""
+    return _built("tag.js" if platform is Platform.AUTO else f"tag.{platform}.js")
+
+
+def build_report() -> dict[str, Any]:
+    """What the build says of itself: ``version``, the hash of its ``sources``, ``sizes`` in bytes with brotli 11."""
+    report: dict[str, Any] = msgspec.json.decode(_built("build.json"))
+    return report
+
+
+def _built(name: str) -> bytes:
     for place in _PLACES:
-        if place.exists():
-            return place.read_bytes()
-    raise FileNotFoundError("static/dist/tag.js is missing from this installation")
+        if (file := place / name).exists():
+            return file.read_bytes()
+    raise FileNotFoundError(f"static/dist/{name} is missing from this installation")
 
 
 def snippet(url: str, site: Site) -> str:

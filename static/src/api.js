@@ -51,7 +51,7 @@ const calls = {
   push(...items) {
     for (const item of items) {
       attempt(() => {
-        if (typeof item === "function") item(api);
+        if (item.call) item(api); // a function
         else if (item.messageId) seen(item.type, item, "api");
         else calls[item[0]](item[1], item[2]);
       });

@@ -1,5 +1,6 @@
 // The cart as it was last seen whole: its value, its lines, and the way back to it.
 
+import { allowed } from "./consent.js";
 import { amend, alike } from "./merge.js";
 import { parsed, stringify } from "./realm.js";
 import { local } from "./storage.js";
@@ -37,7 +38,7 @@ export const completed = (event, properties) => {
  * @param {Record<string, any>} line
  */
 export const added = (emit, line) => {
-  const entry = emit("track", { event: "Product Added", properties: line }, PATIENCE);
+  const entry = emit("Product Added", line, PATIENCE);
   if (entry) waiting.push(entry);
 };
 
@@ -58,7 +59,7 @@ export const whole = (emit, now, removing) => {
   if (!removing || before.cart_id !== now.cart_id) return;
   for (const line of before.products || []) {
     if (!now.products.some((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, line))) {
-      emit("track", { event: "Product Removed", properties: { ...line, ...now } });
+      emit("Product Removed", { ...line, ...now });
     }
   }
 };
@@ -74,7 +75,7 @@ export const attributeSoon = (change) => {
   setTimeout(() => {
     const handle = local.get(HANDLE);
     const { cart_id } = cart();
-    if (busy || !handle || !cart_id || local.get(TOLD) === cart_id) return;
+    if (busy || !allowed || !handle || !cart_id || local.get(TOLD) === cart_id) return;
     local.set(TOLD, cart_id);
     const body = stringify({ attributes: { _backflow: handle } });
     fetch("/cart/update.js", { method: "POST", headers: { "Content-Type": "application/json" }, body })

@@ -4,7 +4,7 @@
 import { cookie } from "./cookies.js";
 import { parsed } from "./realm.js";
 import { settings } from "./settings.js";
-import { PLATFORMS } from "./sources/index.js";
+import { platformConsent } from "./sources/index.js";
 import { local } from "./storage.js";
 
 /**
@@ -12,12 +12,6 @@ import { local } from "./storage.js";
  * @property {boolean} [marketing] absent: not known yet
  * @property {boolean} [analytics]
  * @property {string} source who said so: `api`, `__kla_off` or a platform
- */
-
-/**
- * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet
- *
- * @typedef {(page: Window) => Answer | undefined | false} Platform something falsy when it is not on the page
  */
 
 /** The last decision. The shop's own call decides on later pages too; of a platform's it is a note for the stub. */
@@ -32,7 +26,7 @@ let told;
  * @param {string} source
  * @returns {Consent}
  */
-const decision = (marketing, analytics, source) => ({ marketing: !!marketing, analytics: !!analytics, source });
+export const decision = (marketing, analytics, source) => ({ marketing: !!marketing, analytics: !!analytics, source });
 
 /** The shop has asked the shopper. @param {any} choice */
 export const decide = (choice) => {
@@ -45,20 +39,7 @@ const asked = () => {
   if (cookie("__kla_off") === "true") return decision(0, 0, "__kla_off");
   const own = told ?? parsed(local.get(CONSENT));
   if (own && (own.source ?? "api") === "api") return decision(own.marketing, own.analytics, "api"); // The stub names none.
-  /** @type {Consent | undefined} */
-  let silent;
-  for (const [source, ask] of Object.entries(PLATFORMS)) {
-    /** @type {Answer | undefined | false} */
-    let answer = [];
-    try {
-      answer = ask(window);
-    } catch (_) {}
-    if (answer) {
-      if (answer[0] !== undefined) return decision(answer[0], answer[1], source);
-      silent = silent ?? { source };
-    }
-  }
-  return silent;
+  return platformConsent();
 };
 
 /** @type {Consent | undefined} as last asked; undefined: nobody on the page speaks about consent */

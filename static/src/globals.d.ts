@@ -6,6 +6,12 @@ declare const __BACKFLOW_SETTINGS__: import("./settings.js").Settings;
 /** Replaced by the build with the version of package.json. */
 declare const __BACKFLOW_VERSION__: string;
 
+/** Replaced by the build: whether it is for shops of this platform. */
+declare const __SHOPIFY__: boolean;
+declare const __WOOCOMMERCE__: boolean;
+declare const __MAGENTO__: boolean;
+declare const __BIGCOMMERCE__: boolean;
+
 interface Navigator {
   readonly globalPrivacyControl?: boolean;
 }

@@ -11,20 +11,25 @@ import { seen, SOURCES } from "./sources/index.js";
 const LOOK = 2000; // ms between two looks at consent platforms
 
 /**
- * @typedef {(type: string, call: import("./recorder.js").Call, wait?: number) => import("./merge.js").Entry | undefined} Emit
+ * @callback Emit records what a source has seen
+ * @param {string} event
+ * @param {Record<string, any>} properties of the event; of a call that is no `track`, all that it says
+ * @param {number} [wait] ms that its request may wait for what is still to be added
+ * @param {string} [type] of a call that is no `track`
+ * @returns {import("./merge.js").Entry | undefined}
  *
- * @typedef {object} Source
- * @property {string} name as it stands in `context.capture`
- * @property {() => boolean} detect whether this page has what the source listens to
- * @property {(emit: Emit) => void} listen
+ *
+ * @callback Source listens; its name is what stands in `context.capture`
+ * @param {Emit} emit
+ * @returns {void}
  */
 
 attempt(() => {
   // A frame shows a part of a page, and the page around it has a tag of its own.
   if (!relay || installed() || window.top !== window) return;
   install(); // Before the sources: what the shop itself has said comes first, and theirs is added to it.
-  for (const { name, detect, listen } of SOURCES) {
-    attempt(() => detect() && listen(guarded((type, call, wait) => seen(type, call, name, wait))));
+  for (const [name, listen] of SOURCES) {
+    attempt(() => listen(guarded((event, properties, wait, type) => seen(type || "track", type ? properties : { event, properties }, name, wait))));
   }
   on(window, "pagehide", checkConsent);
   setInterval(guarded(checkConsent), LOOK);

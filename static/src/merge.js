@@ -74,7 +74,7 @@ export const seen = (type, call, name, wait) => {
       return entry;
     }
   }
-  const properties = completed(event, own);
+  const properties = __SHOPIFY__ || __WOOCOMMERCE__ || __MAGENTO__ ? completed(event, own) : own; // Others tell no whole cart.
   const capture = [name];
   const id = record(type, { ...call, properties }, capture, api ? 0 : wait || MERGE);
   const entry = { id, event, properties, capture, said: new Set([said]), at: Date.now(), visit };
@@ -109,10 +109,11 @@ export const shown = (line) =>
  */
 const isSame = ({ event, properties, capture, said: before, at, visit: then }, own, name, said, sure) => {
   const told = capture.includes(name);
+  if (told && sure) return false;
   const fresh = Date.now() - at < SAME;
   const known = kindOf(event);
   const once = known && !/Added|Removed/.test(event); // a page is viewed once, however late somebody says so
-  if ((told && sure) || (once ? then !== visit : !fresh)) return false;
+  if (once ? then !== visit : !fresh) return false;
   return before.has(said) || (known && (!told || (once && fresh)) && alike(properties, own));
 };
 

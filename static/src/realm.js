@@ -28,4 +28,4 @@ export const { stringify } = json;
  * @param {string | null | undefined} text
  * @returns {any}
  */
-export const parsed = (text) => attempt(() => parse(text || ""));
+export const parsed = (text) => (text ? attempt(() => parse(text)) : undefined); // Exceptions are dear.

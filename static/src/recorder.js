@@ -76,8 +76,7 @@ export const checkConsent = () => {
   const text = stringify(consent);
   if (consent?.marketing === undefined || local.get(CONSENT) === text) return;
   local.set(CONSENT, text, true);
-  const { marketing, analytics } = consent;
   context = open === false && BARE;
-  record("track", { event: "Consent Updated", properties: { marketing, analytics } }, ["api"]);
+  record("track", { event: "Consent Updated", properties: { ...consent, source: undefined } }, ["api"]);
   context = undefined;
 };

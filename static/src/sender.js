@@ -113,7 +113,7 @@ const deliver = async (batch, leaving) => {
       signal: AbortSignal.timeout?.(TIMEOUT),
     });
     const status = /** @type {any} */ (answer.status);
-    asked = Number(answer.headers.get("Retry-After")) * 1000 || 0;
+    asked = +(/** @type {any} */ (answer.headers.get("Retry-After"))) * 1000 || 0;
     done = /^(2|4(?!08|29))/.test(status);
     if (status === 413 && batch[1]) most = batch.length >> 1;
     else if (done) {
@@ -130,14 +130,14 @@ const deliver = async (batch, leaving) => {
   }
   for (const [key] of batch) flying.delete(key);
   if (!done) {
-    if (asked) local.set(WAIT, "" + (Date.now() + asked));
+    if (asked) local.set(WAIT, Date.now() + asked);
     later(Math.max(asked, Math.min(LONGEST_PAUSE, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2)));
   }
   return done;
 };
 
 const pauseLeft = () => {
-  const left = Number(local.get(WAIT)) - Date.now();
+  const left = +(local.get(WAIT) ?? 0) - Date.now();
   return left > 0 && left < LONGEST_WAIT ? left : 0;
 };
 

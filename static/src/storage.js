@@ -4,7 +4,7 @@
 import { allowed } from "./consent.js";
 import { attempt } from "./guard.js";
 
-/** @type {Map<string, string>} */
+/** @type {Map<string, any>} */
 const memory = new Map();
 
 /**
@@ -18,7 +18,7 @@ const get = (key) => memory.get(key) ?? device((storage) => storage.getItem(key)
 
 /**
  * @param {string} key
- * @param {string} value
+ * @param {any} value text, or a number that becomes one
  * @param {boolean} [write] to the device; `true` without consent is for the shopper's own decision about it
  */
 const set = (key, value, write = allowed) => {

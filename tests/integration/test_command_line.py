@@ -121,6 +121,7 @@ def test_every_command_names_a_missing_setting(command: str, monkeypatch: pytest
         pytest.param("RELAY_HOLD_SECONDS", "soon", id="hold"),
         pytest.param("RELAY_HOLD_SECONDS", "-1", id="negative hold"),
         pytest.param("RELAY_CONSENT", "maybe", id="consent"),
+        pytest.param("RELAY_PLATFORM", "prestashop", id="platform"),
         pytest.param("RELAY_ALLOWED_ORIGINS", "shop.com/path", id="origin"),
         pytest.param("RELAY_COOKIE_DOMAIN", "shop", id="cookie domain"),
         pytest.param("RELAY_COUNTRY", "Germany", id="country"),

@@ -8,7 +8,7 @@ import brotli
 import msgspec
 import pytest
 
-from relay.config import Consent
+from relay.config import Consent, Platform
 from relay.web.tag import CLICK_IDS, COOKIES, built_tag
 from tests import factories
 from tests.factories import ORIGIN, PUBLIC_KEY, call
@@ -29,9 +29,9 @@ def plain(answer: Answer) -> bytes:
     return bytes(unpack[answer.header("content-encoding")](answer.body))
 
 
-def inlined(answer: Answer) -> dict[str, object]:
+def inlined(answer: Answer, platform: Platform = Platform.AUTO) -> dict[str, object]:
     """The settings where the placeholder stood."""
-    before, _, after = built_tag().partition(PLACEHOLDER)
+    before, _, after = built_tag(platform).partition(PLACEHOLDER)
     tag = plain(answer)
     assert tag.startswith(before)
     assert tag.endswith(after)
@@ -65,6 +65,13 @@ def test_each_site_has_its_own_tag(tmp_path: Path) -> None:
         assert (inlined(ours)["writeKey"], inlined(ours)["consent"]) == (PUBLIC_KEY, "auto")
         assert (inlined(theirs)["writeKey"], inlined(theirs)["consent"]) == ("other-key", "required")
         assert ours.header("etag") != theirs.header("etag")
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_a_site_of_a_known_platform_gets_the_tag_for_it(tmp_path: Path, platform: Platform) -> None:
+    with Door(tmp_path, factories.settings(sites=(factories.site(platform=platform),))) as door:
+        settings = inlined(door.get(URL), platform)
+    assert settings["writeKey"] == PUBLIC_KEY
 
 
 def test_no_secret_is_in_the_tag(door: Door) -> None:

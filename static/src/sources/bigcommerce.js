@@ -16,15 +16,11 @@ const EVENTS = {
 };
 
 /** @type {import("../main.js").Source} */
-export const bigcommerce = {
-  name: "bigcommerce",
-  detect: () => true,
-  listen(emit) {
-    property(window, "bodlEvents", (events) => {
-      for (const [path, name] of Object.entries(EVENTS)) {
-        const [group, method] = path.split(".");
-        attempt(() => events[group][method]((/** @type {any} */ said) => report(emit, name, { query: said.search_keyword, ...said })));
-      }
-    });
-  },
+export const bigcommerce = (emit) => {
+  property(window, "bodlEvents", (events) => {
+    for (const [path, name] of Object.entries(EVENTS)) {
+      const [group, method] = path.split(".");
+      attempt(() => events[group][method]((/** @type {any} */ said) => report(emit, name, { query: said.search_keyword, ...said })));
+    }
+  });
 };

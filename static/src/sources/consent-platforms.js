@@ -1,8 +1,13 @@
 // What the consent platforms say of the shopper's choice.
 
+import { decision } from "../consent.js";
 import { ignore } from "../guard.js";
 
-/** @typedef {import("../consent.js").Answer} Answer */
+/**
+ * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet
+ *
+ * @typedef {(page: Window) => Answer | undefined | false} Platform something falsy when it is not on the page
+ */
 
 let loading = false;
 /** @type {unknown} */
@@ -14,11 +19,12 @@ let google;
 
 /**
  * One for each platform; one that throws has not answered.
- * @type {Record<string, import("../consent.js").Platform>}
+ * @type {Record<string, Platform>}
  */
-export const PLATFORMS = {
+const PLATFORMS = {
   /** `marketingAllowed()` is false both for "no" and for "not asked yet"; `currentVisitorConsent()` tells which. */
   shopify({ Shopify }) {
+    if (!__SHOPIFY__) return;
     const privacy = Shopify?.customerPrivacy;
     if (privacy) {
       return [
@@ -74,4 +80,25 @@ export const PLATFORMS = {
     }
     return google;
   },
+};
+
+/**
+ * The first platform that knows of a choice, else the first that is on the page without one.
+ * @returns {import("../consent.js").Consent | undefined}
+ */
+export const platformConsent = () => {
+  /** @type {import("../consent.js").Consent | undefined} */
+  let silent;
+  for (const [source, ask] of Object.entries(PLATFORMS)) {
+    /** @type {Answer | undefined | false} */
+    let answer = [];
+    try {
+      answer = ask(window);
+    } catch (_) {}
+    if (answer) {
+      if (answer[0] !== undefined) return decision(answer[0], answer[1], source);
+      silent = silent ?? { source };
+    }
+  }
+  return silent;
 };

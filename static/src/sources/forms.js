@@ -12,48 +12,44 @@ const NOT_THEIRS = /card|\bcc-|\boff\b|friend|recipient|gift|refer|invit|share|s
 const CART = /\/cart\/add/;
 
 /** @type {import("../main.js").Source} */
-export const forms = {
-  name: "form",
-  detect: () => true,
-  listen(emit) {
-    /** @type {Set<any>} fields the shopper has left and may still submit */
-    const left = new Set();
-    const hand = (/** @type {Iterable<any>} */ fields) => {
-      /** @type {Record<string, any>} */
-      const found = {};
-      for (const field of fields) {
-        const kind = kindOf(field);
-        const value = kind && field.value.trim();
-        // Two different ones: whose is which, nobody can tell.
-        if (kind && value) found[kind] = kind in found && found[kind] !== value ? 0 : value;
-        left.delete(field);
-      }
-      person(emit, found);
-    };
-    const submitted = (/** @type {any} */ form, /** @type {any} */ button = undefined) => {
-      const data = new FormData(form);
-      if (button?.name) data.append(button.name, button.value);
-      lines(data).then(([line = {}]) => {
-        if (!CART.test(form.getAttribute("action")) && !line["add-to-cart"]) return;
-        const product = asked(line, window.Shopify);
-        emit("track", { event: "Product Added", properties: { ...(variantShown(product.variant_id) || shown(product)), ...product } });
-      }, ignore);
-    };
-    on(document, "submit", ({ target }) => hand(target.elements));
-    // Once the page has had its say: who sends the form by script, sends a request that is seen.
-    window.addEventListener("submit", (event) => attempt(() => event.defaultPrevented || submitted(event.target, event.submitter)));
-    const { prototype } = HTMLFormElement;
-    prototype.submit = told(prototype.submit, (_, form) => {
-      hand(form.elements);
-      submitted(form);
-    });
-    on(document, "focusout", ({ target }) => kindOf(target) && left.add(target));
-    // A field without a form has been handed over when its value goes to the shop itself.
-    watch({ test: () => left.size > 0 }, (_, body) => {
-      const sent = typeof body === "string" ? body : [.../** @type {any} */ (body || [])].join();
-      hand([...left].filter(({ value }) => sent.includes(value) || sent.includes(encodeURIComponent(value))));
-    });
-  },
+export const forms = (emit) => {
+  /** @type {Set<any>} fields the shopper has left and may still submit */
+  const left = new Set();
+  const hand = (/** @type {Iterable<any>} */ fields) => {
+    /** @type {Record<string, any>} */
+    const found = {};
+    for (const field of fields) {
+      const kind = kindOf(field);
+      const value = kind && field.value.trim();
+      // Two different ones: whose is which, nobody can tell.
+      if (kind && value) found[kind] = kind in found && found[kind] !== value ? 0 : value;
+      left.delete(field);
+    }
+    person(emit, found);
+  };
+  const submitted = (/** @type {any} */ form, /** @type {any} */ button = undefined) => {
+    const data = new FormData(form);
+    if (button?.name) data.append(button.name, button.value);
+    lines(data).then(([line = {}]) => {
+      if (!CART.test(form.getAttribute("action")) && !line["add-to-cart"]) return;
+      const product = asked(line, __SHOPIFY__ && window.Shopify);
+      emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product });
+    }, ignore);
+  };
+  on(document, "submit", ({ target }) => hand(target.elements));
+  // Once the page has had its say: who sends the form by script, sends a request that is seen.
+  window.addEventListener("submit", (event) => attempt(() => event.defaultPrevented || submitted(event.target, event.submitter)));
+  const { prototype } = HTMLFormElement;
+  prototype.submit = told(prototype.submit, (_, form) => {
+    hand(form.elements);
+    submitted(form);
+  });
+  on(document, "focusout", ({ target }) => kindOf(target) && left.add(target));
+  // A field without a form has been handed over when its value goes to the shop itself.
+  watch({ test: () => left.size > 0 }, (_, body) => {
+    const sent = typeof body === "string" ? body : [.../** @type {any} */ (body || [])].join();
+    hand([...left].filter(({ value }) => sent.includes(value) || sent.includes(encodeURIComponent(value))));
+  });
 };
 
 /**

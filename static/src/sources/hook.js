@@ -29,13 +29,14 @@ export const property = (object, name, change) => {
 /**
  * The same function, that tells of its calls. A proxy, because such functions carry properties: `fbq.queue`.
  * @param {any} method
- * @param {(args: any[], self: any) => void} seen
+ * @param {(args: any[], self: any) => ((result: any) => void) | void} before told of each; what it returns is called after
  */
-export const told = (method, seen) =>
+export const told = (method, before) =>
   new Proxy(method, {
     apply(target, self, args) {
+      const after = attempt(() => before(args, self));
       const result = Reflect.apply(target, self, args);
-      attempt(() => seen(args, self));
+      if (after) attempt(() => after(result));
       return result;
     },
   });
@@ -46,7 +47,7 @@ export const told = (method, seen) =>
  * @param {string} name
  * @param {(args: any[]) => void} seen
  */
-export const calls = (object, name, seen) => property(object, name, (method) => told(method, seen));
+export const calls = (object, name, seen) => property(object, name, (method) => told(method, (args) => () => seen(args)));
 
 /**
  * Reads every item of a queue: those it holds, those pushed later, and those of the object that takes its place.

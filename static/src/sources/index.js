@@ -1,4 +1,5 @@
-// The sources of this tag, in the order they start to listen.
+// The sources of this tag, in the order they start to listen. Those of a platform are left out where the build is for
+// shops of another.
 
 import { attributes } from "./attributes.js";
 import { bigcommerce } from "./bigcommerce.js";
@@ -15,24 +16,24 @@ import { dawn, shopify } from "./shopify.js";
 import { woocommerce, woocommerceButtons } from "./woocommerce.js";
 
 export { seen } from "../merge.js";
-export { PLATFORMS } from "./consent-platforms.js";
+export { platformConsent } from "./consent-platforms.js";
 export { klaviyoState } from "./klaviyo-state.js";
 
-/** @type {import("../main.js").Source[]} */
+/** @typedef {[name: string, listen: import("../main.js").Source][]} Sources */
+
+/** @type {Sources} */
 export const SOURCES = [
-  pages,
-  klaviyoWatch,
-  requests,
-  shopify,
-  dawn,
-  woocommerce,
-  woocommerceButtons,
-  magento,
-  bigcommerce,
-  ga4,
-  meta,
-  klaviyo,
-  schema,
-  attributes,
-  forms,
+  ["page", pages],
+  ["klaviyo", klaviyoWatch],
+  ["request", requests],
+  .../** @type {Sources} */ (__SHOPIFY__ ? [["shopify_cart", shopify], ["dawn", dawn]] : []),
+  .../** @type {Sources} */ (__WOOCOMMERCE__ ? [["woocommerce", woocommerce], ["woocommerce_jquery", woocommerceButtons]] : []),
+  .../** @type {Sources} */ (__MAGENTO__ ? [["magento", magento]] : []),
+  .../** @type {Sources} */ (__BIGCOMMERCE__ ? [["bigcommerce", bigcommerce]] : []),
+  ["ga4", ga4],
+  ["meta", meta],
+  ["klaviyo", klaviyo],
+  ["schema", schema],
+  ["attributes", attributes],
+  ["form", forms],
 ];

@@ -47,7 +47,7 @@ const state = () => {
 export const klaviyoState = () => {
   ask();
   const now = state();
-  if (!now.identified) local.set(UNKNOWN, "1");
+  if (!now.identified) local.set(UNKNOWN, 1);
   return now;
 };
 
@@ -64,7 +64,7 @@ const ask = () => {
     if (asked === klaviyo && typeof value === "boolean") {
       asked = undefined;
       answer = value;
-      local.set(LIVE, "" + Date.now());
+      local.set(LIVE, Date.now());
       compare();
     }
   });
@@ -74,7 +74,7 @@ const ask = () => {
 /** It has answered, or what is there is no stub: a stub has a function for every name, and its queue is an array. */
 const runs = () =>
   answer !== null ||
-  Date.now() - Number(local.get(LIVE)) < VISIT ||
+  Date.now() - (local.get(LIVE) ?? 0) < VISIT ||
   (window.klaviyo && typeof window.klaviyo.isIdentified !== "function") ||
   (window._learnq && !Array.isArray(window._learnq));
 
@@ -92,24 +92,20 @@ const cookieIdentified = () => {
  * and takes its parameter out of the address bar once its script has read it.
  * @type {import("../main.js").Source}
  */
-export const klaviyoWatch = {
-  name: "klaviyo",
-  detect: () => true,
-  listen(emit) {
-    compare = () => {
-      if (allowed && local.get(UNKNOWN) && state().identified) {
-        local.remove(UNKNOWN);
-        emit("identify", {});
-      }
-    };
-    const ready = () => document.readyState === "complete" && (!state().present || runs() || performance.now() > PATIENCE);
-    const see = guarded(() => {
-      if (document.hidden) return;
-      ask();
-      compare();
-      if (ready()) tidy("_kx");
-    });
-    setInterval(see, LOOK);
-    see();
-  },
+export const klaviyoWatch = (emit) => {
+  compare = () => {
+    if (allowed && local.get(UNKNOWN) && state().identified) {
+      local.remove(UNKNOWN);
+      emit("", {}, 0, "identify");
+    }
+  };
+  const ready = () => document.readyState === "complete" && (!state().present || runs() || performance.now() > PATIENCE);
+  const see = guarded(() => {
+    if (document.hidden) return;
+    ask();
+    compare();
+    if (ready()) tidy("_kx");
+  });
+  setInterval(see, LOOK);
+  see();
 };

@@ -6,20 +6,16 @@ import { calls, property, queue } from "./hook.js";
 import { person, report } from "./shape.js";
 
 /** @type {import("../main.js").Source} */
-export const klaviyo = {
-  name: "klaviyo",
-  detect: () => true,
-  listen(emit) {
-    const read = (/** @type {any} */ [method, ...args]) => {
-      if (method === "track") report(emit, args[0], args[1], true);
-      if (method === "identify") person(emit, args[0]);
-      if (method === "push") read(args[0]);
-    };
-    queue(window, "_learnq", read);
-    queue(window, "_klOnsite", read);
-    property(window, "klaviyo", (object) => {
-      for (const method of ["track", "identify", "push"]) calls(object, method, (args) => read([method, ...args]));
-    });
-    on(window, "klaviyoForms", ({ detail }) => /submit/i.test(detail.type) && person(emit, detail.metaData));
-  },
+export const klaviyo = (emit) => {
+  const read = (/** @type {any} */ [method, ...args]) => {
+    if (method === "track") report(emit, args[0], args[1], true);
+    if (method === "identify") person(emit, args[0]);
+    if (method === "push") read(args[0]);
+  };
+  queue(window, "_learnq", read);
+  queue(window, "_klOnsite", read);
+  property(window, "klaviyo", (object) => {
+    for (const method of ["track", "identify", "push"]) calls(object, method, (args) => read([method, ...args]));
+  });
+  on(window, "klaviyoForms", ({ detail }) => /submit/i.test(detail.type) && person(emit, detail.metaData));
 };

@@ -7,30 +7,26 @@ import { person, product } from "./shape.js";
 const page = /** @type {any} */ (window);
 
 /** @type {import("../main.js").Source} */
-export const magento = {
-  name: "magento",
-  detect: () => true,
-  listen(emit) {
-    ready(() => {
-      if (!page.require?.defined || !document.querySelector('[type="text/x-magento-init"]')) return;
-      page.require(["jquery", "Magento_Customer/js/customer-data"], (/** @type {any} */ jQuery, /** @type {any} */ data) => {
-        let removing = false;
-        jQuery(document)
-          .on("ajax:addToCart", (/** @type {any} */ _, /** @type {any} */ { sku, productIds, form }) =>
-            added(emit, { sku, product_id: productIds?.[0], quantity: +(form?.find("[name=qty]").val() || 1) }),
-          )
-          .on("ajax:removeFromCart", () => (removing = true));
-        const take = (/** @type {any} */ { items, subtotalAmount }) => {
-          if (!items) return; // not asked for yet
-          const products = items.map((/** @type {any} */ { item_id, product_price, product_image, ...line }) => product({ ...line, image: product_image?.src }, true));
-          whole(emit, { cart_value: +subtotalAmount, products }, removing);
-          removing = false;
-        };
-        const cart = data.get("cart");
-        take(cart());
-        cart.subscribe(take);
-        person(emit, data.get("customer")());
-      });
+export const magento = (emit) => {
+  ready(() => {
+    if (!page.require?.defined || !document.querySelector('[type="text/x-magento-init"]')) return;
+    page.require(["jquery", "Magento_Customer/js/customer-data"], (/** @type {any} */ jQuery, /** @type {any} */ data) => {
+      let removing = false;
+      jQuery(document)
+        .on("ajax:addToCart", (/** @type {any} */ _, /** @type {any} */ { sku, productIds, form }) =>
+          added(emit, { sku, product_id: productIds?.[0], quantity: +(form?.find("[name=qty]").val() || 1) }),
+        )
+        .on("ajax:removeFromCart", () => (removing = true));
+      const take = (/** @type {any} */ { items, subtotalAmount }) => {
+        if (!items) return; // not asked for yet
+        const products = items.map((/** @type {any} */ { item_id, product_price, product_image, ...line }) => product({ ...line, image: product_image?.src }, true));
+        whole(emit, { cart_value: +subtotalAmount, products }, removing);
+        removing = false;
+      };
+      const cart = data.get("cart");
+      take(cart());
+      cart.subscribe(take);
+      person(emit, data.get("customer")());
     });
-  },
+  });
 };

@@ -4,17 +4,13 @@ import { calls } from "./hook.js";
 import { person, report } from "./shape.js";
 
 /** @type {import("../main.js").Source} */
-export const meta = {
-  name: "meta",
-  detect: () => true,
-  listen(emit) {
-    const read = (/** @type {any} */ [command, ...args]) => {
-      if (/Single/.test(command)) args.shift(); // the pixel's ID
-      const [name, values, options] = args;
-      if (command === "init") person(emit, values);
-      else if (/^track/.test(command)) report(emit, name, { ...values, event_id: options?.eventID });
-    };
-    for (const call of /** @type {any} */ (window).fbq?.queue || []) read(call);
-    calls(window, "fbq", read);
-  },
+export const meta = (emit) => {
+  const read = (/** @type {any} */ [command, ...args]) => {
+    if (/Single/.test(command)) args.shift(); // the pixel's ID
+    const [name, values, options] = args;
+    if (command === "init") person(emit, values);
+    else if (/^track/.test(command)) report(emit, name, { ...values, event_id: options?.eventID });
+  };
+  for (const call of /** @type {any} */ (window).fbq?.queue || []) read(call);
+  calls(window, "fbq", read);
 };

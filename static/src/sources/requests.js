@@ -2,6 +2,7 @@
 
 import { attempt, ignore, on } from "../guard.js";
 import { parsed } from "../realm.js";
+import { told } from "./hook.js";
 import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Fields */
@@ -25,52 +26,44 @@ const watchers = [];
  */
 export const watch = (paths, seen) => watchers.push([paths, seen]);
 
-/** @param {any} url */
-const watching = (url) =>
-  attempt(() => {
-    const { origin, pathname, search } = new URL(url.url || url, document.baseURI);
-    const path = pathname + search;
-    const found = watchers.filter(([paths]) => origin === location.origin && paths.test(path));
-    if (!found.length) return;
-    return (/** @type {unknown} */ body, /** @type {() => Promise<any>} */ answer) =>
-      found.map(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore)));
-  }) || ignore;
+/**
+ * Who watches this address; nothing when nobody does.
+ * @param {any} url
+ * @returns {((body: unknown, answer: () => Promise<any>) => void) | undefined}
+ */
+const watching = (url) => {
+  const { origin, pathname, search } = new URL(url.url || url, document.baseURI);
+  const path = pathname + search;
+  const found = watchers.filter(([paths]) => origin === location.origin && paths.test(path));
+  return found[0] && ((body, answer) => found.forEach(([_, seen]) => attempt(() => seen(path, body, answer)?.catch(ignore))));
+};
 
 /** @type {import("../main.js").Source} */
-export const requests = {
-  name: "request",
-  detect: () => true,
-  listen() {
-    const { fetch } = window;
-    if (fetch) {
-      window.fetch = function (input, init) {
-        const tell = /** @type {any} */ (watching(input));
-        // The body of a Request can be read once: by the browser, so ours is a copy made before.
-        const copy = tell !== ignore && input instanceof Request && attempt(() => input.clone());
-        const response = fetch.apply(this, /** @type {any} */ (arguments));
-        tell(init?.body ?? copy, () => response.then((got) => got.ok && got.clone().json()));
-        return response;
-      };
-    }
-    /** @type {WeakMap<XMLHttpRequest, any>} */
-    const opened = new WeakMap();
-    const { open, send } = XMLHttpRequest.prototype;
-    XMLHttpRequest.prototype.open = function (_, url) {
-      opened.set(this, watching(url));
-      return open.apply(this, /** @type {any} */ (arguments));
-    };
-    XMLHttpRequest.prototype.send = function (body) {
-      const answer = () =>
+export const requests = () => {
+  /** @type {WeakMap<XMLHttpRequest, any>} */
+  const opened = new WeakMap();
+  const { prototype } = XMLHttpRequest;
+  prototype.open = told(prototype.open, ([_, url], request) => {
+    opened.set(request, watching(url));
+  });
+  prototype.send = told(prototype.send, ([body], request) =>
+    opened.get(request)?.(
+      body,
+      () =>
         new Promise((resolve) =>
-          on(this, "load", () => {
-            const { status, responseType, response } = this;
-            resolve(status < 300 && (responseType === "json" ? response : parsed(this.responseText)));
+          on(request, "load", () => {
+            const { status, responseType, response } = request;
+            resolve(status < 300 && (responseType ? response : parsed(response)));
           }),
-        );
-      opened.get(this)?.(body, answer);
-      return send.apply(this, /** @type {any} */ (arguments));
-    };
-  },
+        ),
+    ),
+  );
+  window.fetch = told(window.fetch, ([input, init]) => {
+    const tell = watching(input);
+    // The body of a Request can be read once: by the browser, so ours is a copy made before.
+    const body = tell && (init?.body ?? attempt(() => input.clone()));
+    return tell && ((response) => tell(body, () => response.then((/** @type {Response} */ got) => got.ok && got.clone().json())));
+  });
 };
 
 /**

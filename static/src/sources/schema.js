@@ -9,17 +9,13 @@ import { product } from "./shape.js";
 /** @typedef {Record<string, any>} Node */
 
 /** @type {import("../main.js").Source} */
-export const schema = {
-  name: "schema",
-  detect: () => true,
-  listen(emit) {
-    onPage(() =>
-      idle(() => {
-        const properties = productShown();
-        if (properties) emit("track", { event: "Product Viewed", properties });
-      }),
-    );
-  },
+export const schema = (emit) => {
+  onPage(() =>
+    idle(() => {
+      const properties = productShown();
+      if (properties) emit("Product Viewed", properties);
+    }),
+  );
 };
 
 /** The one product of this page; nothing where there are several, as on a list. */
@@ -37,7 +33,7 @@ const productShown = () => {
     found.find(({ url }) => url && new URL(url, location.href).pathname === location.pathname) ||
     ((isProduct || found.length < 2) && found[0]);
   const chosen = new URLSearchParams(location.search).get("variant");
-  const variant = variantShown(chosen);
+  const variant = __SHOPIFY__ && variantShown(chosen);
   if (!node && !isProduct && !variant) return;
   /** Of one or several, the one that the page's address chooses. @param {any} list @returns {Node} */
   const one = (list) => {

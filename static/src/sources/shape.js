@@ -82,7 +82,6 @@ export const product = (raw, strict) => {
 export const report = (emit, name, raw, any) => {
   const event = kindOf(name) || (any && name);
   if (!event) return;
-  const track = (/** @type {Properties} */ properties) => emit("track", { event, properties });
   const rest = { ...raw };
   /** @type {Properties[] | undefined} */
   let products;
@@ -96,10 +95,10 @@ export const report = (emit, name, raw, any) => {
   // Lines beside a product of its own are the cart (Klaviyo's Added to Cart), others are the products themselves.
   if (top === rest || !products || top.product_id || top.sku) {
     if (products) top.products = products;
-    track(top);
+    emit(event, top);
   } else {
     if (products.length > 1) delete top.value;
-    for (const line of products) track({ ...top, ...line });
+    for (const line of products) emit(event, { ...top, ...line });
   }
 };
 
@@ -115,5 +114,5 @@ export const person = (emit, raw = {}) => {
   const traits = {};
   if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) traits.email = email;
   if (/^\+?[\d\s()./-]{7,20}$/.test(phone)) traits.phone = phone;
-  if (traits.email || traits.phone) emit("identify", { traits });
+  if (traits.email || traits.phone) emit("", { traits }, 0, "identify");
 };

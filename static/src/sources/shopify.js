@@ -15,56 +15,48 @@ const CUSTOMER = "backflow.customer";
 const page = /** @type {any} */ (window);
 
 /** @type {import("../main.js").Source} */
-export const shopify = {
-  name: "shopify_cart",
-  detect: () => true, // Shops in this shape load their cart code at any time.
-  listen(emit) {
-    const seen = async (/** @type {string} */ path, /** @type {any} */ body, /** @type {Promise<any>} */ answer) => {
-      const [, locale = "", action] = /** @type {string[]} */ (PATH.exec(path));
-      const [got, wanted] = await Promise.all([answer, lines(body)]);
-      if (!got || got.status > 399) return; // A refusal: some shops answer it with 200.
-      if (action !== "add") return whole(emit, cartOf(got, locale), true);
-      const now = got.items || [got];
-      for (const line of now) {
-        // The answer tells the line's new total; how many came now only the request knows.
-        const { quantity = 1 } = wanted.find(({ id }) => id == line.id) || (now.length < 2 && wanted[0]) || {};
-        added(emit, { ...lineOf(line), quantity: +quantity, currency: page.Shopify?.currency?.active, checkout_url: locale + "/checkout" });
-      }
-      whole(emit, cartOf(await ask(locale + "/cart.js"), locale));
-    };
-    watch(PATH, (path, body, answer) => {
-      attributeSoon(1);
-      const done = () => attributeSoon(-1);
-      seen(path, body, answer()).then(done, done);
-    });
-    attributeSoon(0);
-    ready(() => {
-      // Who is signed in, by the shop's own number.
-      const id = page.__st?.cid;
-      if (id && local.get(CUSTOMER) != id) {
-        local.set(CUSTOMER, id);
-        emit("identify", { userId: "" + id });
-      }
-    });
-  },
+export const shopify = (emit) => {
+  const seen = async (/** @type {string} */ path, /** @type {any} */ body, /** @type {Promise<any>} */ answer) => {
+    const [, locale = "", action] = /** @type {string[]} */ (PATH.exec(path));
+    const [got, wanted] = await Promise.all([answer, lines(body)]);
+    if (!got || got.status > 399) return; // A refusal: some shops answer it with 200.
+    if (action !== "add") return whole(emit, cartOf(got, locale), true);
+    const now = got.items || [got];
+    for (const line of now) {
+      // The answer tells the line's new total; how many came now only the request knows.
+      const { quantity = 1 } = wanted.find(({ id }) => id == line.id) || (now.length < 2 && wanted[0]) || {};
+      added(emit, { ...lineOf(line), quantity: +quantity, currency: page.Shopify?.currency?.active, checkout_url: locale + "/checkout" });
+    }
+    whole(emit, cartOf(await ask(locale + "/cart.js"), locale));
+  };
+  watch(PATH, (path, body, answer) => {
+    attributeSoon(1);
+    const done = () => attributeSoon(-1);
+    seen(path, body, answer()).then(done, done);
+  });
+  attributeSoon(0);
+  ready(() => {
+    // Who is signed in, by the shop's own number.
+    const id = page.__st?.cid;
+    if (id && local.get(CUSTOMER) != id) {
+      local.set(CUSTOMER, id);
+      emit("", { userId: "" + id }, 0, "identify");
+    }
+  });
 };
 
 /** Dawn and its children publish what their own cart code has done. @type {import("../main.js").Source} */
-export const dawn = {
-  name: "dawn",
-  detect: () => true,
-  listen(emit) {
-    ready(() =>
-      page.Shopify && page.subscribe?.(
-        "cart-update",
-        guarded(({ source, cartData }) => {
-          if (source === "product-form" && !cartData.status) {
-            emit("track", { event: "Product Added", properties: { ...lineOf(cartData), quantity: undefined } });
-          }
-        }),
-      ),
-    );
-  },
+export const dawn = (emit) => {
+  ready(() =>
+    page.Shopify && page.subscribe?.(
+      "cart-update",
+      guarded(({ source, cartData }) => {
+        if (source === "product-form" && !cartData.status) {
+          emit("Product Added", { ...lineOf(cartData), quantity: undefined });
+        }
+      }),
+    ),
+  );
 };
 
 /**

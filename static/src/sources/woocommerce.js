@@ -8,36 +8,28 @@ import { product, report } from "./shape.js";
 const PATHS = /wc-ajax=(add_to|remove_from)_cart|\/wc\/store\/.*(cart\/\w+-item|batch)/;
 
 /** @type {import("../main.js").Source} */
-export const woocommerce = {
-  name: "woocommerce",
-  detect: () => true,
-  listen(emit) {
-    watch(PATHS, async (path, body, answer) => {
-      const [got, wanted] = await Promise.all([answer(), lines(body)]);
-      if (!got || got.error) return;
-      // A batch holds the bodies of several requests, and their answers.
-      for (const [index, step] of wanted.entries()) {
-        const { body: cart = got, status = 200 } = got.responses?.[index] || {};
-        if (status > 299) continue;
-        const adds = /add[_-]/.test(step.path || path);
-        if (adds) added(emit, asked(step.body || step));
-        whole(emit, cartOf(cart.totals ? cart : await readCart()), !adds);
-      }
-    });
-  },
+export const woocommerce = (emit) => {
+  watch(PATHS, async (path, body, answer) => {
+    const [got, wanted] = await Promise.all([answer(), lines(body)]);
+    if (!got || got.error) return;
+    // A batch holds the bodies of several requests, and their answers.
+    for (const [index, step] of wanted.entries()) {
+      const { body: cart = got, status = 200 } = got.responses?.[index] || {};
+      if (status > 299) continue;
+      const adds = /add[_-]/.test(step.path || path);
+      if (adds) added(emit, asked(step.body || step));
+      whole(emit, cartOf(cart.totals ? cart : await readCart()), !adds);
+    }
+  });
 };
 
 /** Plug-ins with requests of their own trigger the event of the buttons. @type {import("../main.js").Source} */
-export const woocommerceButtons = {
-  name: "woocommerce_jquery",
-  detect: () => true,
-  listen(emit) {
-    ready(() =>
-      /** @type {any} */ (window)
-        .jQuery?.(document.body)
-        .on("added_to_cart", (/** @type {any[]} */ ...args) => args[3] && report(emit, "Product Added", args[3].data())),
-    );
-  },
+export const woocommerceButtons = (emit) => {
+  ready(() =>
+    /** @type {any} */ (window)
+      .jQuery?.(document.body)
+      .on("added_to_cart", (/** @type {any[]} */ ...args) => args[3] && report(emit, "Product Added", args[3].data())),
+  );
 };
 
 const readCart = () => {
