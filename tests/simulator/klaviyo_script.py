@@ -92,4 +92,4 @@ class KlaviyoScript:
 
     def _file(self, message_id: str, now: float) -> None:
         profile = self._account.profiles.owner("kx", self.exchange_id(now) or "")
-        self._truth.natives.append(Native(message_id, profile.email if profile else None, now))
+        self._truth.natives[message_id].append(Native(profile.email if profile else None, now))

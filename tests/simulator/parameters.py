@@ -20,6 +20,7 @@ _KLAVIYO_COOKIES = "Klaviyo help, About cookies"
 _KLAVIYO_BACKFILL = "Klaviyo help, Anonymous visitor activity backfill"
 _BAYMARD = "Baymard Institute: about 70 % of carts are abandoned"
 _ASSUMED = "assumed"
+_EVERYDAY = "0: happens in everyday life already"
 
 TABLE = (
     # What browsers keep
@@ -36,7 +37,7 @@ TABLE = (
     Parameter("klaviyo_queue_days", 14, "days", _KLAVIYO_BACKFILL),
     Parameter("klaviyo_hears_checkout", 0.3, "share of checkouts", "assumed; Klaviyo: on most platforms, not Shopify's"),
     Parameter("klaviyo_is_late", 0.3, "share of page loads", _ASSUMED),
-    Parameter("flow_hours", 24, "hours", "RELAY default: older events start no flow"),
+    Parameter("flow_hours", 24, "hours", "the relay's default: older events start no flow"),
     # Devices and browsers
     Parameter("phone", 0.7, "share of visits", _ASSUMED),
     Parameter("phone_is_apple", 0.55, "share of phones", _ASSUMED),
@@ -58,8 +59,8 @@ TABLE = (
     Parameter("gpc", 0.03, "share of browsers", _ASSUMED),
     # People
     Parameter("days", 60, "days", "length of the simulation"),
-    Parameter("household_of_two", 0.35, "share of households", _ASSUMED),
-    Parameter("shares_a_tablet", 0.2, "share of households of two", _ASSUMED),
+    Parameter("household_of_two", 0.15, "share of households", _ASSUMED),
+    Parameter("shares_a_tablet", 0.1, "share of households of two", _ASSUMED),
     Parameter("is_subscriber", 0.4, "share of people", _ASSUMED),
     Parameter("has_account", 0.35, "share of people", _ASSUMED),
     Parameter("days_between_visits", 9, "days, mean", _ASSUMED),
@@ -77,10 +78,36 @@ TABLE = (
     Parameter("completes_order", 0.6, "share of checkouts", "assumed, so that in all " + _BAYMARD),
     Parameter("order_seen_by_browser", 0.7, "share of orders", "assumed; the shop's server reports all of them"),
     Parameter("tab_closed_at_once", 0.02, "share of identifications", _ASSUMED),
-    # How often each hazard happens: share of all casts; the rest live everyday lives.
-    Parameter("share_forwarded_link", 0.002, "share of casts", _ASSUMED),
-    Parameter("share_viral_link", 0.001, "share of casts", _ASSUMED),
-    Parameter("share_other_hazard", 0.004, "share of casts, each", _ASSUMED),
+    # How often each hazard befalls a household in all these weeks; the rest live everyday lives.
+    Parameter("share_forwarded_link", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_forwarded_link_then_address", 0.001, "share of households", _ASSUMED),
+    Parameter("share_viral_link", 0.0002, "share of households", _ASSUMED),
+    Parameter("share_viral_click_id", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_shared_free_listing", 0.003, "share of households", _ASSUMED),
+    Parameter("share_sofa_link", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_link_to_a_friend", 0.003, "share of households", _ASSUMED),
+    Parameter("share_klaviyo_knows", 0, "share of households", _EVERYDAY),
+    Parameter("share_klaviyo_is_late", 0, "share of households", _EVERYDAY),
+    Parameter("share_signs_up_at_once", 0, "share of households", _EVERYDAY),
+    Parameter("share_signs_up_late", 0, "share of households", _EVERYDAY),
+    Parameter("share_closes_the_tab", 0, "share of households", _EVERYDAY),
+    Parameter("share_two_tabs", 0.01, "share of households", _ASSUMED),
+    Parameter("share_family_tablet", 0.003, "share of households", _ASSUMED),
+    Parameter("share_next_on_the_tablet", 0.002, "share of households", _ASSUMED),
+    Parameter("share_signed_out", 0.003, "share of households", _ASSUMED),
+    Parameter("share_silent_partner", 0.001, "share of households", _ASSUMED),
+    Parameter("share_kiosk", 0.0002, "share of households", _ASSUMED),
+    Parameter("share_shop_staff", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_gift", 0.02, "share of households", _ASSUMED),
+    Parameter("share_guest_at_the_laptop", 0.003, "share of households", _ASSUMED),
+    Parameter("share_typed_wrong", 0.004, "share of households", _ASSUMED),
+    Parameter("share_typed_wrong_for_good", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_buys_at_once", 0.01, "share of households", _ASSUMED),
+    Parameter("share_buys_elsewhere", 0.01, "share of households", _ASSUMED),
+    Parameter("share_says_no", 0, "share of households", _EVERYDAY),
+    Parameter("share_says_nothing", 0, "share of households", _EVERYDAY),
+    Parameter("share_privacy_control", 0, "share of households", _EVERYDAY),
+    Parameter("share_changes_their_mind", 0.002, "share of households", _ASSUMED),
 )
 
 _VALUES = {row.name: row.value for row in TABLE}

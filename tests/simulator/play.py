@@ -14,18 +14,12 @@ from tests.simulator.stories import load
 
 #: Where files cost no disk, if the machine has it: what is judged here is whom things are told of, not the disk.
 MEMORY = Path("/dev/shm")  # noqa: S108
-#: Hazards whose share has a row of its own.
-_OWN_SHARE = ("forwarded_link", "viral_link")
 
 
 def crowd(chance: Random, people: int) -> list[str]:
     """The stories of a shop with so many households, by the shares of ``parameters``."""
     stories = load()
-    shares = {
-        name: parameter(f"share_{name}" if name in _OWN_SHARE else "share_other_hazard")
-        for name, told in stories.items()
-        if told.is_hazard
-    }
+    shares = {name: parameter(f"share_{name}") for name, told in stories.items() if told.is_hazard}
     shares["couple"] = parameter("household_of_two")
     shares["everyday"] = 1.0 - sum(shares.values())
     return chance.choices(list(shares), weights=list(shares.values()), k=people)

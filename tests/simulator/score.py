@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from relay.identity.evidence import WORTH
 from tests.simulator.parameters import HOUR, parameter
-from tests.simulator.truth import SIGNS, Action, Cart, Native, Person, Truth
+from tests.simulator.truth import SIGNS, Action, Native, Truth
 
 NOBODY = "nobody's own words"
 
@@ -49,15 +49,25 @@ class Recall(Struct):
     told: int = 0
 
 
+class Reach(Struct):
+    """Abandoned carts, and those whose person Klaviyo was told of: by its own script, and with the relay's events too."""
+
+    abandoned: int = 0
+    by_klaviyo: int = 0
+    with_relay: int = 0
+
+    @property
+    def lift(self) -> float:
+        """By how much the relay's events raise what Klaviyo's script reaches: 0.4 is 40 %."""
+        return self.with_relay / self.by_klaviyo - 1.0 if self.by_klaviyo else 0.0
+
+
+ALL, UNNAMED = "all abandoned carts", "those without an address at the checkout"
+
+
 class Score(Struct, kw_only=True):
     carts: int
-    abandoned: int
-    reached_by_klaviyo: int
-    reached: int
-    #: The same of carts whose checkout never heard an address: a shop's own integration could not help these.
-    unnamed_abandoned: int
-    unnamed_by_klaviyo: int
-    unnamed_reached: int
+    reach: dict[str, Reach]  #: ``ALL``, ``UNNAMED`` (a shop's own integration could not help these), each kind of browser
     orders_sent: int
     orders_wrong: int
     native: Tally  #: Klaviyo's own events: filed, and under another person
@@ -84,35 +94,25 @@ class Score(Struct, kw_only=True):
 
     @property
     def lift(self) -> float:
-        return _lift(self.reached_by_klaviyo, self.reached)
-
-    @property
-    def unnamed_lift(self) -> float:
-        return _lift(self.unnamed_by_klaviyo, self.unnamed_reached)
-
-
-def _lift(before: int, after: int) -> float:
-    return after / before - 1.0 if before else 0.0
+        return self.reach[ALL].lift
 
 
 def score(truth: Truth, events: Sequence[Sent]) -> Score:
     """Judge ``events``, every live backup event that Klaviyo has received."""
     window = parameter("flow_hours") * HOUR
-    natives: dict[str, list[Native]] = defaultdict(list)
-    for native in truth.natives:
-        natives[native.message_id].append(native)
     browsing = [event for event in events if event.message_id in truth.actions]
     orders = [event for event in events if event.message_id in truth.orders]
     if strays := len(events) - len(browsing) - len(orders):
         raise AssertionError(f"{strays} events that nobody has caused")
     verdict = Score(
-        **_reach(truth, natives, browsing, window),
+        carts=len(truth.carts),
+        reach=_reach(truth, browsing, window),
         orders_sent=len(orders),
         orders_wrong=sum(event.email not in truth.orders[event.message_id].addresses for event in orders),
         native=_natives(truth),
         by_evidence=defaultdict(Tally),
         by_story=defaultdict(Tally),
-        recall=_recall(truth, natives, browsing, window),
+        recall=_recall(truth, browsing, window),
         doubles=Counter(),
         late_replays=Counter(),
         after_order=Counter(),
@@ -123,7 +123,7 @@ def score(truth: Truth, events: Sequence[Sent]) -> Score:
     for event in browsing:
         action = truth.actions[event.message_id]
         seen[event.unique_id] += 1
-        _judge(verdict, truth, event, action, natives[action.message_id], is_repeated=seen[event.unique_id] > 1)
+        _judge(verdict, truth, event, action, truth.natives[action.message_id], is_repeated=seen[event.unique_id] > 1)
     return verdict
 
 
@@ -145,52 +145,44 @@ def _judge(
     elif any(native.at > event.at for native in natives):
         verdict.late_replays[action.story] += 1
     # An order is reported five seconds after it was placed; what has left in these is nobody's fault.
-    if any(buyer is action.person and action.at <= at < event.at - 10 for buyer, at in truth.bought):
+    if truth.has_bought(action.person, action.at, event.at - 10):
         verdict.after_order[action.story] += 1
     if not action.is_permitted:
         verdict.forbidden[action.story] += 1
 
 
-def _reach(truth: Truth, natives: dict[str, list[Native]], events: Iterable[Sent], window: float) -> dict[str, int]:
-    """How many carts' persons were told of at Klaviyo, by its own script and with the relay's events."""
-
-    def is_abandoned(cart: Cart) -> bool:
-        return cart.ordered_at is None and not truth.has_bought(cart.person, cart.started_at, within=window)
-
+def _reach(truth: Truth, events: Iterable[Sent], window: float) -> dict[str, Reach]:
     by_klaviyo, by_relay = set[str](), set[str]()
     for action in truth.actions.values():
         if action.cart is not None and any(
             native.email in action.person.addresses and native.at <= action.at + window
-            for native in natives[action.message_id]
+            for native in truth.natives[action.message_id]
         ):
             by_klaviyo.add(action.cart.token)
     for event in events:
         action = truth.actions[event.message_id]
         if action.cart is not None and event.email in action.person.addresses:
             by_relay.add(action.cart.token)
-    abandoned = {cart.token for cart in truth.carts if is_abandoned(cart)}
-    unnamed = {cart.token for cart in truth.carts if is_abandoned(cart) and not cart.typed_address}
-    return {
-        "carts": len(truth.carts),
-        "abandoned": len(abandoned),
-        "reached_by_klaviyo": len(abandoned & by_klaviyo),
-        "reached": len(abandoned & (by_klaviyo | by_relay)),
-        "unnamed_abandoned": len(unnamed),
-        "unnamed_by_klaviyo": len(unnamed & by_klaviyo),
-        "unnamed_reached": len(unnamed & (by_klaviyo | by_relay)),
-    }
+    reach = {ALL: Reach(), UNNAMED: Reach()}
+    for cart in truth.carts:
+        if cart.ordered_at is None and not truth.has_bought(cart.person, cart.started_at, cart.started_at + window):
+            for name in (ALL, cart.browser, *([] if cart.typed_address else [UNNAMED])):
+                found = reach.setdefault(name, Reach())
+                found.abandoned += 1
+                found.by_klaviyo += cart.token in by_klaviyo
+                found.with_relay += cart.token in by_klaviyo or cart.token in by_relay
+    return reach
 
 
 def _natives(truth: Truth) -> Tally:
-    def person(native: Native) -> Person:
-        return truth.actions[native.message_id].person
+    tally = Tally()
+    for message_id, natives in truth.natives.items():
+        tally.sent += len(natives)
+        tally.wrong += sum(native.email not in truth.actions[message_id].person.addresses for native in natives)
+    return tally
 
-    return Tally(len(truth.natives), sum(native.email not in person(native).addresses for native in truth.natives))
 
-
-def _recall(
-    truth: Truth, natives: dict[str, list[Native]], events: Iterable[Sent], window: float
-) -> dict[str, Recall]:
+def _recall(truth: Truth, events: Iterable[Sent], window: float) -> dict[str, Recall]:
     """By the best sign the actor has given in that browser: of what Klaviyo's script missed, how much was told rightly.
     What was bought within the window is left out: nobody has abandoned it."""
     told = {
@@ -198,9 +190,9 @@ def _recall(
     }
     recall = {how: Recall() for how in SIGNS}
     for action in truth.actions.values():
-        if not action.is_permitted or natives[action.message_id]:
+        if not action.is_permitted or truth.natives[action.message_id]:
             continue
-        if truth.has_bought(action.person, action.at, within=window):
+        if truth.has_bought(action.person, action.at, action.at + window):
             continue
         if (best := truth.best_sign(action, within=window)) is not None:
             recall[best].due += 1

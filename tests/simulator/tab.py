@@ -9,7 +9,7 @@ from tests.simulator.browsers import CLICK_IDS, Browser
 from tests.simulator.klaviyo_script import COOKIE, KlaviyoScript
 from tests.simulator.parameters import DAY, parameter
 from tests.simulator.people import Cast
-from tests.simulator.truth import Action, Cart, Person, Sign
+from tests.simulator.truth import Action, Cart, Person
 
 #: Seconds between two looks of the tag at what Klaviyo's script knows (static/src/sources/klaviyo-state.js).
 LOOK = 2.0
@@ -91,7 +91,13 @@ class Tab:
 
     async def add_to_cart(self, product: int = 7) -> Action:
         if self.cart is None:
-            self.cart = Cart(f"cart-{self._stage.new_id()}", self.person, self.story, self._stage.now)
+            self.cart = Cart(
+                token=f"cart-{self._stage.new_id()}",
+                person=self.person,
+                story=self.story,
+                browser=self.browser.kind,
+                started_at=self._stage.now,
+            )
             self._truth.carts.append(self.cart)
         return await self._act("Product Added", "Added to Cart", _product(product))
 
@@ -116,10 +122,7 @@ class Tab:
         now, person = self._stage.now, self.person
         address = email or person.email
         order_id = f"o{len(self._truth.orders) + 1000}"
-        self._truth.orders[order_id] = person
-        self._truth.bought.append((person, now))
-        if self.cart is not None:
-            self.cart.ordered_at = now
+        self._truth.buy(person, order_id, self.cart, now)
         self._sign("order")
         properties = {
             "order_id": order_id, "total": 20, "currency": "EUR", "cart_id": self._token, "email": address,
@@ -154,7 +157,7 @@ class Tab:
         self._notice()
 
     async def sign_out(self) -> None:
-        self._truth.ends.append((self.browser.browser_id, self._stage.now))
+        self._truth.end(self.browser.browser_id, self._stage.now)
         await self._tell("track", event="Signed Out")
         self.browser.jar.storage(self._stage.now).pop("click_ids", None)
 
@@ -165,7 +168,7 @@ class Tab:
         return self.cart.token if self.cart else "cart-none"
 
     def _sign(self, how: str) -> None:
-        self._truth.signs.append(Sign(self.browser.browser_id, self.person, how, self._stage.now))
+        self._truth.sign(self.browser.browser_id, self.person, how, self._stage.now)
 
     async def _act(self, event: str, metric: str, properties: dict[str, Any], *, is_native: bool = True) -> Action:
         now, browser = self._stage.now, self.browser

@@ -47,7 +47,7 @@ async def visit(cast: Cast, shopper: Shopper, name: str) -> Story:
         address = shopper.office
     if cast.happens("clears_cookies"):
         browser.jar.clear()
-        cast.stage.truth.ends.append((browser.browser_id, cast.stage.now))
+        cast.stage.truth.end(browser.browser_id, cast.stage.now)
     if cast.happens("private_window"):
         browser = cast.private_window(browser)
     link = _link(cast, shopper)

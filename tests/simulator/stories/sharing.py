@@ -105,6 +105,7 @@ async def shop_staff(cast: Cast) -> Story:
         await tab.add_to_cart()
         yield MINUTE
         await tab.check_out()
+        yield MINUTE
         await tab.order()
         yield 8 * MINUTE
         if number >= 5:
