@@ -108,6 +108,10 @@ TABLE = (
     Parameter("share_says_nothing", 0, "share of households", _EVERYDAY),
     Parameter("share_privacy_control", 0, "share of households", _EVERYDAY),
     Parameter("share_changes_their_mind", 0.002, "share of households", _ASSUMED),
+    Parameter("share_signed_out_but_klaviyo_remembers", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_other_readers_mail", 0.002, "share of households", _ASSUMED),
+    Parameter("share_signs_up_mother", 0.0005, "share of households", _ASSUMED),
+    Parameter("share_lost_answers", 0.02, "share of households", _ASSUMED),
 )
 
 _VALUES = {row.name: row.value for row in TABLE}

@@ -87,8 +87,10 @@ class Stage:
             await self._work()
         await self._wait_until(end)
 
-    async def post(self, browser: Browser, address: str, messages: list[dict[str, Any]]) -> None:
-        """A batch of the tag's, as it comes through the shop's proxy from ``address``."""
+    async def post(
+        self, browser: Browser, address: str, messages: list[dict[str, Any]], *, is_answered: bool = True
+    ) -> None:
+        """A batch of the tag's, as it comes through the shop's proxy from ``address``. An answer may get lost."""
         jar, now = browser.jar, self.now
         body: dict[str, Any] = {"writeKey": WRITE_KEY, "sentAt": iso(now), "batch": messages}
         if mirror := jar.storage(now).get("mirror"):  # after a no too: the relay shall learn who refuses
@@ -104,6 +106,8 @@ class Stage:
         if browser.gpc:
             headers["Sec-GPC"] = "1"
         answer = await self._send("/v1/batch", headers, body)
+        if not is_answered:
+            return
         if set_cookie := answer.headers.get("Set-Cookie"):
             pair, *attributes = set_cookie.split("; ")
             name, _, value = pair.partition("=")

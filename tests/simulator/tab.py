@@ -21,9 +21,12 @@ _KEPT = {"_kx": 1, "srsltid": 1, "fbclid": 90, "gclid": 90}
 
 
 class Tab:
-    """``story`` names what is being told; ``address`` is the network's, as the relay's proxy sees it."""
+    """``story`` names what is being told; ``address`` is the network's, as the relay's proxy sees it. With
+    ``repeats_from`` every answer is lost the first time, and the tag sends the same again from that address."""
 
-    def __init__(self, cast: Cast, person: Person, browser: Browser, address: str, story: str) -> None:
+    def __init__(
+        self, cast: Cast, person: Person, browser: Browser, address: str, story: str, *, repeats_from: str | None = None
+    ) -> None:
         self._cast = cast
         self._stage = cast.stage
         self._truth = cast.stage.truth
@@ -31,6 +34,7 @@ class Tab:
         self.browser = browser
         self.address = address
         self.story = story
+        self._repeats_from = repeats_from
         self.cart: Cart | None = None
         self._path = "/"
         self._is_open = True
@@ -116,24 +120,23 @@ class Tab:
         self._notice()
         return action
 
-    async def order(self, *, ships_to: dict[str, str] | None = None, email: str | None = None) -> None:
-        """Buy: the shop's server reports it, and the thank-you page now and then. ``ships_to`` is another person's
-        address, for a gift."""
+    async def order(self, *, ships_to: dict[str, str] | None = None, is_seen: bool | None = None) -> None:
+        """Buy: the shop's server reports it, and the thank-you page as often as the table says, or as told (``is_seen``).
+        ``ships_to`` is another person's postal address, for a gift."""
         now, person = self._stage.now, self.person
-        address = email or person.email
         order_id = f"o{len(self._truth.orders) + 1000}"
         self._truth.buy(person, order_id, self.cart, now)
         self._sign("order")
         properties = {
-            "order_id": order_id, "total": 20, "currency": "EUR", "cart_id": self._token, "email": address,
+            "order_id": order_id, "total": 20, "currency": "EUR", "cart_id": self._token, "email": person.email,
             "products": [_product(7)],
             **({"shipping_address": ships_to} if ships_to else {}),
         }  # fmt: skip
-        if self._cast.happens("order_seen_by_browser"):
+        if self._cast.happens("order_seen_by_browser") if is_seen is None else is_seen:
             await self._tell("track", event="Order Completed", properties=properties)
         server = {
             "type": "track", "event": "Order Completed", "messageId": self._stage.new_id(), "timestamp": iso(now),
-            "properties": properties, "context": {"traits": {"email": address}},
+            "properties": properties, "context": {"traits": {"email": person.email}},
             **({"userId": person.customer_id} if person.has_account else {}),
         }  # fmt: skip
         self._stage.later(5.0, lambda: self._stage.report(server))
@@ -196,7 +199,9 @@ class Tab:
             return
         message = {"type": kind, "messageId": self._stage.new_id(), "timestamp": iso(now)} | fields
         message["context"] = self._context(now)
-        await self._stage.post(browser, self.address, [message])
+        if self._repeats_from is not None:
+            await self._stage.post(browser, self.address, [message], is_answered=False)
+        await self._stage.post(browser, self._repeats_from or self.address, [message])
 
     def _context(self, now: float) -> dict[str, Any]:
         consent = {"marketing": self.browser.consent, "analytics": self.browser.consent, "source": "onetrust"}

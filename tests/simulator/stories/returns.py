@@ -79,3 +79,49 @@ async def in_app_hand_over(cast: Cast) -> Story:
     yield MINUTE
     await tab.add_to_cart()
 
+
+@story(is_hazard=False)
+async def reads_mail_everywhere(cast: Cast) -> Story:
+    """One reader, three devices, every week another mail: a link in many browsers, and all of them hers."""
+    person = cast.person(has_account=False, is_subscriber=True)
+    safari, laptop = cast.browser("phone", Kind.SAFARI), cast.browser("desktop", Kind.CHROME, blocks_klaviyo=True)
+    tablet, home = cast.browser("desktop", Kind.SAFARI), cast.home()
+    for _ in range(3):
+        link = cast.link(person)
+        for browser in (safari, laptop, tablet):
+            await Tab(cast, person, browser, home, "reads_mail_everywhere").land(_kx=link)
+            yield 3 * DAY
+            tab = Tab(cast, person, browser, home, "reads_mail_everywhere")
+            await tab.land()
+            await tab.add_to_cart()
+            yield DAY
+
+
+@story(is_hazard=False)
+async def mail_scanner(cast: Cast) -> Story:
+    """The employer's mail gateway opens the link first, in a real browser of its own; then its reader does."""
+    person, laptop, office = cast.plain(blocks_klaviyo=True)
+    link = cast.link(person)
+    gateway, scanner, elsewhere = cast.plain(blocks_klaviyo=True)
+    await Tab(cast, gateway, scanner, elsewhere, "mail_scanner").land(_kx=link)
+    yield MINUTE
+    await Tab(cast, person, laptop, office, "mail_scanner").land(_kx=link)
+    yield 2 * DAY
+    tab = Tab(cast, person, laptop, office, "mail_scanner")
+    await tab.land()
+    await tab.add_to_cart()
+
+
+@story(is_hazard=False)
+async def orders_as_guest(cast: Cast) -> Story:
+    """Orders as a guest, without any form that the tag could read; weeks later leaves a cart in the same browser."""
+    person, safari, home = cast.plain(Kind.SAFARI)
+    tab = Tab(cast, person, safari, home, "orders_as_guest")
+    await tab.land()
+    await tab.add_to_cart()
+    yield MINUTE
+    await tab.order(is_seen=True)
+    yield 20 * DAY
+    tab = Tab(cast, person, safari, home, "orders_as_guest")
+    await tab.land()
+    await tab.add_to_cart()

@@ -155,3 +155,37 @@ async def guest_at_the_laptop(cast: Cast) -> Story:
     tab = Tab(cast, ann, laptop, home, "guest_at_the_laptop")
     await tab.land()
     await tab.add_to_cart()
+
+
+@story(guard="signing out ends the tie, and Klaviyo's old cookie does not bring it back")
+async def signed_out_but_klaviyo_remembers(cast: Cast) -> Story:
+    """Ann signs out; Klaviyo's cookie still names her. A blocker then stops its script, and Bob uses the browser."""
+    ann, chrome, home = cast.plain()
+    tab = Tab(cast, ann, chrome, home, "signed_out_but_klaviyo_remembers")
+    await tab.land()
+    await tab.log_in()
+    yield 10 * MINUTE
+    await tab.sign_out()
+    yield HOUR
+    chrome.blocks_klaviyo = True
+    bob, _, _ = cast.plain()
+    tab = Tab(cast, bob, chrome, home, "signed_out_but_klaviyo_remembers")
+    await tab.land()
+    await tab.add_to_cart()
+
+
+@story(guard="two persons on one browser: what happens there anonymously is nobody's")
+async def other_readers_mail(cast: Cast) -> Story:
+    """Bob reads his mail on Ann's laptop, where she has logged in: his link, then her cart a week later."""
+    ann, laptop, home = cast.plain(blocks_klaviyo=True)
+    tab = Tab(cast, ann, laptop, home, "other_readers_mail")
+    await tab.land()
+    await tab.log_in()
+    yield DAY
+    bob, _, _ = cast.plain()
+    tab = Tab(cast, bob, laptop, home, "other_readers_mail")
+    await tab.land(_kx=cast.link(bob))
+    yield 7 * DAY
+    tab = Tab(cast, ann, laptop, home, "other_readers_mail")
+    await tab.land()
+    await tab.add_to_cart()

@@ -112,3 +112,30 @@ async def changes_their_mind(cast: Cast) -> Story:
     yield MINUTE
     await tab.answer_banner(False)
     action.is_permitted = False
+
+
+@story()
+async def signs_up_mother(cast: Cast) -> Story:
+    """Logged in, signs up a parent for the newsletter, and fills a cart in the same visit."""
+    mother, _, _ = cast.plain()
+    person, chrome, home = cast.plain(blocks_klaviyo=True)
+    tab = Tab(cast, person, chrome, home, "signs_up_mother")
+    await tab.land()
+    await tab.log_in()
+    yield MINUTE
+    await tab.sign_up(typed=mother.email)
+    yield 5 * MINUTE
+    await tab.add_to_cart()
+
+
+@story(guard="one message, one event, whatever is repeated")
+async def lost_answers(cast: Cast) -> Story:
+    """The network swallows answers: the tag sends everything twice, once from an address of another network."""
+    person, safari, home = cast.plain(Kind.SAFARI, blocks_klaviyo=True)
+    tab = Tab(cast, person, safari, home, "lost_answers", repeats_from=cast.home())
+    await tab.land()
+    await tab.add_to_cart()
+    yield MINUTE
+    await tab.check_out()
+    yield 10 * MINUTE
+    await tab.add_to_cart()
