@@ -4,7 +4,7 @@
 2. ``people``          persons, households, networks; devices and the browsers on them,
 3. ``browsers``        what each browser keeps and strips, and for how long,
 4. ``klaviyo_script``  the baseline: what Klaviyo's own script knows, queues and replays,
-5. ``stage``           the relay under test: its real door over HTTP, its journal, processor, sender; a clock moved by hand,
+5. ``stage``           the relay under test: its real door over HTTP, journal, processor, sender; a clock moved by hand,
 6. ``tab``             one visit of one person: the messages the tag sends,
 7. ``stories``         what people do, one idea each; hazards can be told alone,
 8. ``truth``           who really sat before the browser at each action,

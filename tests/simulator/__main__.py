@@ -1,4 +1,4 @@
-"""``python -m tests.simulator``: the long form. ``--story NAME`` tells one hazard alone, ``--plot FILE`` draws the result."""
+"""``python -m tests.simulator``: the long form. ``--story NAME`` tells one hazard alone, ``--plot FILE`` draws it."""
 
 import argparse
 import sys
@@ -21,16 +21,15 @@ def main() -> int:
         return 0
     seed, told = arguments.seed, arguments.story
     names = [told] * arguments.casts if told else crowd(Random(seed), arguments.people)
-    command = f"python -m tests.simulator {f'--story {told} --casts {arguments.casts}' if told else f'--people {arguments.people}'}"
-    command += f" --seed {seed} --shape {arguments.shape}"
+    whom = f"--story {told} --casts {arguments.casts}" if told else f"--people {arguments.people}"
+    command = f"python -m tests.simulator {whom} --seed {seed} --shape {arguments.shape}"
     if not told:
         report.parameters(console)
     verdict = play(seed, names, days=arguments.days, shape=Shape(arguments.shape))
-    report.show(console, verdict, command)
+    report.show(console, verdict, command, is_crowd=told is None)
     if arguments.plot:
         arguments.plot.write_bytes(plot.draw(verdict, command))
-    is_met = all(met for *_, met in report.goals(verdict)[0 if not told else 1 :])
-    return 0 if is_met else 1
+    return 0 if all(is_met for *_, is_met in report.goals(verdict, is_crowd=told is None)) else 1
 
 
 def _arguments() -> argparse.Namespace:

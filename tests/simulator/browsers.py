@@ -59,7 +59,11 @@ RULES = {
     Kind.CHROME: _OTHER,
     Kind.FIREFOX: _OTHER,
     Kind.BRAVE: Rules(
-        _days("brave_script_days"), _days("brave_server_days"), _days("brave_server_days"), _days("brave_script_days"), None
+        _days("brave_script_days"),
+        _days("brave_server_days"),
+        _days("brave_server_days"),
+        _days("brave_script_days"),
+        None,
     ),
 }
 
@@ -123,8 +127,8 @@ class Jar:
 class Browser:
     """One browser on one device, whoever sits before it.
 
-    ``blocks_klaviyo``: a blocker stops Klaviyo's script; a relay of the shop's own is on no list. ``consent`` is what its
-    users answer to the shop's banner: True, False, or None for those who never answer.
+    ``blocks_klaviyo``: a blocker stops Klaviyo's script; a relay of the shop's own is on no list. ``consent`` is what
+    its users answer to the shop's banner: True, False, or None for those who never answer.
     """
 
     def __init__(

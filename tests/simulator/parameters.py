@@ -35,7 +35,9 @@ TABLE = (
     # Klaviyo's own script
     Parameter("klaviyo_cookie_days", 730, "days", _KLAVIYO_COOKIES),
     Parameter("klaviyo_queue_days", 14, "days", _KLAVIYO_BACKFILL),
-    Parameter("klaviyo_hears_checkout", 0.3, "share of checkouts", "assumed; Klaviyo: on most platforms, not Shopify's"),
+    Parameter(
+        "klaviyo_hears_checkout", 0.3, "share of checkouts", "assumed; Klaviyo: on most platforms, not Shopify's"
+    ),
     Parameter("klaviyo_is_late", 0.3, "share of page loads", _ASSUMED),
     Parameter("flow_hours", 24, "hours", "the relay's default: older events start no flow"),
     # Devices and browsers

@@ -12,9 +12,15 @@ from tests.simulator.stage import Stage
 from tests.simulator.truth import Person
 
 USER_AGENTS = {
-    ("phone", Kind.SAFARI): "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    (
+        "phone",
+        Kind.SAFARI,
+    ): "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
     " Version/18.5 Mobile/15E148 Safari/604.1",
-    ("phone", Kind.IN_APP): "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    (
+        "phone",
+        Kind.IN_APP,
+    ): "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
     " Mobile/15E148 Instagram 380.0.0.29.93 (iPhone15,3; iOS 18_5; en_GB; en; scale=3.00; 1290x2796)",
     ("phone", Kind.CHROME): "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
     " Chrome/138.0.0.0 Mobile Safari/537.36",
@@ -82,21 +88,21 @@ class Cast:
         self._n_browsers += 1
         answers = self.chance.random()
         denied, unanswered = parameter("consent_denied"), parameter("consent_unanswered")
-        usual = {
+        usual: dict[str, Any] = {
             "blocks_klaviyo": self.happens(f"blocker_{device}"),
             "is_strict": self.happens("firefox_strict"),
             "consent": False if answers < denied else None if answers < denied + unanswered else True,
             "gpc": self.happens("gpc"),
         }
-        known = {"blocks_klaviyo": False, "is_strict": False, "consent": True, "gpc": False} if kind else usual
+        plain = {"blocks_klaviyo": False, "is_strict": False, "consent": True, "gpc": False}
         name = f"b{self._n_browsers}"
-        return Browser(name, drawn, USER_AGENTS[device, drawn], **(known | traits))
+        return Browser(name, drawn, USER_AGENTS[device, drawn], **{**(plain if kind else usual), **traits})
 
     def shopper(self, *, home: str | None = None, **traits: Any) -> Shopper:
         """Somebody with a phone and perhaps a desktop."""
         phone = self.browser("phone")
         # Whoever has answered the banner so in one browser does in the others: it is the same person.
-        same = {"consent": phone.consent, "gpc": phone.gpc}
+        same: dict[str, Any] = {"consent": phone.consent, "gpc": phone.gpc}
         return Shopper(
             person=self.person(**traits),
             phone=phone,
@@ -107,10 +113,13 @@ class Cast:
             office=self.chance.choice(self._offices) if self.happens("works_in_an_office") else None,
         )
 
-    def plain(self, kind: Kind = Kind.CHROME, *, device: str | None = None, **browser: Any) -> tuple[Person, Browser, str]:
+    def plain(
+        self, kind: Kind = Kind.CHROME, *, device: str | None = None, **browser: Any
+    ) -> tuple[Person, Browser, str]:
         """A person, one browser that consents, and the address of their home: all that most hazards need."""
         device = device or ("phone" if kind in (Kind.SAFARI, Kind.IN_APP) else "desktop")
-        return self.person(has_account=False, is_subscriber=False), self.browser(device, kind, **browser), self.home()
+        person = self.person(has_account=False, is_subscriber=False)
+        return person, self.browser(device, kind, **browser), self.home()
 
     def private_window(self, browser: Browser) -> Browser:
         """A window of ``browser`` with a jar of its own, thrown away when it is closed."""

@@ -25,7 +25,9 @@ def crowd(chance: Random, people: int) -> list[str]:
     return chance.choices(list(shares), weights=list(shares.values()), k=people)
 
 
-def play(seed: int, names: list[str], folder: Path | None = None, *, days: float | None = None, **stage: Shape) -> Score:
+def play(
+    seed: int, names: list[str], folder: Path | None = None, *, days: float | None = None, **stage: Shape
+) -> Score:
     """Tell the stories ``names`` side by side on one stage and judge them. ``folder`` holds the relay's database."""
     if folder is None:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as temporary:

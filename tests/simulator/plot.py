@@ -20,7 +20,8 @@ def draw(verdict: Score, command: str) -> bytes:
     rows = [verdict.reach[name] for name in (*reversed(kinds), UNNAMED, ALL)]
     chart = pygal.HorizontalStackedBar(
         style=_STYLE, width=920, height=420, js=(), pretty_print=True, print_values=True, legend_at_bottom=True,
-        legend_at_bottom_columns=3, show_y_guides=False, show_x_guides=True, range=(0, 100), margin=14, spacing=12,
+        legend_at_bottom_columns=3, show_y_guides=False, show_x_guides=False, truncate_legend=-1, range=(0, 100),
+        margin=14, spacing=12,
         formatter=lambda value: f"{value:.0f} %" if value and value >= 3 else "",
         title="Abandoned carts whose person Klaviyo is told of",
         x_labels_major=[],
@@ -28,11 +29,13 @@ def draw(verdict: Score, command: str) -> bytes:
     chart.x_labels = [*reversed(kinds), UNNAMED, ALL]
 
     def shares(values: list[int]) -> list[float]:
-        return [100.0 * value / row.abandoned if row.abandoned else 0.0 for value, row in zip(values, rows, strict=True)]
+        return [
+            100.0 * value / row.abandoned if row.abandoned else 0.0 for value, row in zip(values, rows, strict=True)
+        ]
 
     chart.add("by Klaviyo's own script", shares([row.by_klaviyo for row in rows]))
     chart.add("only with Backflow", shares([row.with_relay - row.by_klaviyo for row in rows]))
-    chart.add("nobody knows whose", shares([row.abandoned - row.with_relay for row in rows]))
+    chart.add("not reached", shares([row.abandoned - row.with_relay for row in rows]))
     return _bare(chart.render(), chart.uuid, command)
 
 

@@ -13,10 +13,10 @@ from tests.simulator.stories import load
 LIFT, PRECISION = 0.40, 0.999
 
 
-def show(console: Console, verdict: Score, heading: str) -> None:
+def show(console: Console, verdict: Score, heading: str, *, is_crowd: bool) -> None:
     """Print the whole verdict."""
     console.print(f"\n[bold]{heading}[/bold]")
-    console.print(_goals(verdict))
+    console.print(_goals(verdict, is_crowd=is_crowd))
     console.print(_reach(verdict))
     console.print(_evidence(verdict))
     console.print(_recall(verdict))
@@ -37,26 +37,44 @@ def stories(console: Console) -> None:
     console.print(_table("Stories", ["story", "what happens", "what guards against a wrong person"], rows))
 
 
-def goals(verdict: Score) -> list[tuple[str, str, str, bool]]:
-    """Each goal in words, its bound, what was found, and whether that meets it."""
+def goals(verdict: Score, *, is_crowd: bool) -> list[tuple[str, str, str, bool]]:
+    """Each goal in words, its bound, what was found, and whether that meets it. Lift is a crowd's."""
     doubles, forbidden = verdict.doubles.total(), verdict.forbidden.total()
-    return [
-        ("more abandoned carts reached than by Klaviyo's script", f">= {LIFT:.0%}", f"{verdict.lift:+.1%}", verdict.lift >= LIFT),
-        ("backup events filed under who really acted", f">= {PRECISION:.1%}", f"{verdict.precision:.3%}", verdict.precision >= PRECISION),
+    lift, precision = verdict.lift, verdict.precision
+    found = [
+        (
+            "backup events filed under who really acted",
+            f">= {PRECISION:.1%}",
+            f"{precision:.3%}",
+            precision >= PRECISION,
+        ),
         ("actions sent twice", "0", f"{doubles}", doubles == 0),
         ("sent without permission", "0", f"{forbidden}", forbidden == 0),
-    ]  # fmt: skip
+    ]
+    if is_crowd:  # a story alone has no baseline worth the name
+        carts = "more abandoned carts reached than by Klaviyo's script"
+        found.insert(0, (carts, f">= {LIFT:.0%}", f"{lift:+.1%}", lift >= LIFT))
+    return found
 
 
-def _goals(verdict: Score) -> Table:
-    rows = ([name, bound, found, "met" if is_met else "[red]missed[/red]"] for name, bound, found, is_met in goals(verdict))
+def _goals(verdict: Score, *, is_crowd: bool) -> Table:
+    rows = (
+        [name, bound, found, "met" if is_met else "[red]missed[/red]"]
+        for name, bound, found, is_met in goals(verdict, is_crowd=is_crowd)
+    )
     return _table("Goals", ["", "goal", "found", ""], rows)
 
 
 def _reach(verdict: Score) -> Table:
     others = sorted(name for name in verdict.reach if name != ALL)
     rows = (
-        [name, f"{one.abandoned}", f"{one.by_klaviyo}", f"{one.with_relay}", f"{one.lift:+.0%}" if one.by_klaviyo else "new"]
+        [
+            name,
+            f"{one.abandoned}",
+            f"{one.by_klaviyo}",
+            f"{one.with_relay}",
+            f"{one.lift:+.0%}" if one.by_klaviyo else "new",
+        ]
         for name in [ALL, *others]
         for one in [verdict.reach[name]]
     )

@@ -1,7 +1,7 @@
 """The verdict: what Klaviyo has received, held against the truth. Pure.
 
-Only *live* events count, those that start flows. Events of browsing (views, carts, checkouts) are judged apart from orders,
-whose person a server names: they would flatter the precision.
+Only *live* events count, those that start flows. Events of browsing (views, carts, checkouts) are judged apart from
+orders, whose person a server names: they would flatter the precision.
 """
 
 from collections import Counter, defaultdict
@@ -50,7 +50,7 @@ class Recall(Struct):
 
 
 class Reach(Struct):
-    """Abandoned carts, and those whose person Klaviyo was told of: by its own script, and with the relay's events too."""
+    """Abandoned carts, and those whose person Klaviyo was told of: by its own script, and with the relay's events."""
 
     abandoned: int = 0
     by_klaviyo: int = 0
@@ -67,7 +67,7 @@ ALL, UNNAMED = "all abandoned carts", "those without an address at the checkout"
 
 class Score(Struct, kw_only=True):
     carts: int
-    reach: dict[str, Reach]  #: ``ALL``, ``UNNAMED`` (a shop's own integration could not help these), each kind of browser
+    reach: dict[str, Reach]  #: ``ALL``, ``UNNAMED`` (a shop's own integration could not help there), each browser's
     orders_sent: int
     orders_wrong: int
     native: Tally  #: Klaviyo's own events: filed, and under another person
@@ -185,9 +185,7 @@ def _natives(truth: Truth) -> Tally:
 def _recall(truth: Truth, events: Iterable[Sent], window: float) -> dict[str, Recall]:
     """By the best sign the actor has given in that browser: of what Klaviyo's script missed, how much was told rightly.
     What was bought within the window is left out: nobody has abandoned it."""
-    told = {
-        event.message_id for event in events if event.email in truth.actions[event.message_id].person.addresses
-    }
+    told = {event.message_id for event in events if event.email in truth.actions[event.message_id].person.addresses}
     recall = {how: Recall() for how in SIGNS}
     for action in truth.actions.values():
         if not action.is_permitted or truth.natives[action.message_id]:

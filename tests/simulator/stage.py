@@ -1,7 +1,7 @@
-"""The relay under test and the time it lives in: a real door, journal, processor, sender and database, a Klaviyo sandbox
-behind a real socket, and a clock that jumps from one happening to the next.
+"""The relay under test and the time it lives in: a real door, journal, processor, sender and database, a Klaviyo
+sandbox behind a real socket, and a clock that jumps from one happening to the next.
 
-Whatever is due on the way is delivered at its own time, so that hours are as true as in a relay that runs for two months.
+Whatever is due on the way is delivered at its own time, so that hours are as true as in a relay that runs for months.
 """
 
 import heapq

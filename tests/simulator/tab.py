@@ -1,13 +1,14 @@
-"""One visit: a person before a browser on the shop's pages. Sends what the tag would send, tells Klaviyo's script what the
-theme would tell it, and writes down the truth.
+"""One visit: a person before a browser on the shop's pages. Sends what the tag would send, tells Klaviyo's script what
+the theme would tell it, and writes down the truth.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.world import iso
 from tests.simulator.browsers import CLICK_IDS, Browser
-from tests.simulator.klaviyo_script import COOKIE, KlaviyoScript
-from tests.simulator.parameters import DAY, parameter
+from tests.simulator.klaviyo_script import KlaviyoScript
+from tests.simulator.parameters import DAY
 from tests.simulator.people import Cast
 from tests.simulator.truth import Action, Cart, Person
 
@@ -15,6 +16,7 @@ from tests.simulator.truth import Action, Cart, Person
 LOOK = 2.0
 #: Seconds in which Klaviyo's script loads where it is late.
 LATE = 1.5
+NO_LINK: Mapping[str, str] = {}
 SHOP = "https://shop.example.com"
 #: Days that the tag keeps a click ID (relay/web/tag.py).
 _KEPT = {"_kx": 1, "srsltid": 1, "fbclid": 90, "gclid": 90}
@@ -42,15 +44,19 @@ class Tab:
 
     # Coming and going
 
-    async def land(self, *, klaviyo_is_late: bool | None = None, **parameters: str) -> None:
-        """Load a page; ``parameters`` are those of the link that led there (``_kx``, ``fbclid``, ...). Klaviyo's script
-        is late as often as the table says, or as told."""
+    async def land(self, link: Mapping[str, str] = NO_LINK, *, klaviyo_is_late: bool | None = None) -> None:
+        """Load a page; ``link`` are the parameters of the address that led there (``_kx``, ``fbclid``, ...). Klaviyo's
+        script is late as often as the table says, or as told."""
         now, jar = self._stage.now, self.browser.jar
         jar.touch(now)
-        arrived = {name: value for name, value in parameters.items() if name not in self.browser.strips()}
+        arrived = {name: value for name, value in link.items() if name not in self.browser.strips()}
         runs = self.browser.consent is True and not self.browser.blocks_klaviyo
         self._klaviyo = KlaviyoScript(
-            self.browser, self._stage.account, self._truth, runs=runs, decorated=bool(arrived.keys() & (CLICK_IDS | {"_kx"}))
+            self.browser,
+            self._stage.account,
+            self._truth,
+            runs=runs,
+            decorated=bool(arrived.keys() & (CLICK_IDS | {"_kx"})),
         )
         if self.browser.consent is True:
             known = jar.storage(now).setdefault("click_ids", {})
@@ -121,8 +127,8 @@ class Tab:
         return action
 
     async def order(self, *, ships_to: dict[str, str] | None = None, is_seen: bool | None = None) -> None:
-        """Buy: the shop's server reports it, and the thank-you page as often as the table says, or as told (``is_seen``).
-        ``ships_to`` is another person's postal address, for a gift."""
+        """Buy: the shop's server reports it, and the thank-you page as often as the table says, or as told
+        (``is_seen``). ``ships_to`` is another person's postal address, for a gift."""
         now, person = self._stage.now, self.person
         order_id = f"o{len(self._truth.orders) + 1000}"
         self._truth.buy(person, order_id, self.cart, now)
@@ -144,7 +150,7 @@ class Tab:
     # Saying who one is
 
     async def sign_up(self, typed: str | None = None) -> None:
-        """Fill in Klaviyo's newsletter form; where its script is blocked there is none, and the shop's own form it is."""
+        """Fill in Klaviyo's newsletter form; where its script is blocked, a form of the shop's own."""
         email = typed or self.person.email
         if email in self.person.addresses:
             self._sign("form")
@@ -220,15 +226,15 @@ class Tab:
             "userAgent": self.browser.user_agent,
             "screen": {"width": 390, "height": 844, "density": 3},
             "clickIds": clicks,
-            "cookies": {n: v for n, v in self.browser.jar.cookies(now, of_server=False).items() if n in ("_ga", "_fbp", COOKIE)},
+            "cookies": self.browser.jar.cookies(now, of_server=False),
             "klaviyo": klaviyo,
             "gpc": self.browser.gpc,
             "capture": ["api"],
         }  # fmt: skip
 
     def _klaviyo_state(self, now: float) -> dict[str, Any]:
-        """What the tag sees: the script's stub is part of the theme, so it is there even where a blocker stops the script,
-        but then it never answers."""
+        """What the tag sees: the script's stub is part of the theme, so it is there even where a blocker stops the
+        script, but then it never answers."""
         answers = self._klaviyo.runs and now >= self._klaviyo_answers_at
         identified = (self._klaviyo.exchange_id(now) is not None) if answers else None
         return {"present": True, "identified": identified, "queued": self._klaviyo.queued(now)}

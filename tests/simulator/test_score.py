@@ -44,7 +44,9 @@ class Told:
         pytest.param(None, "bob@b.net", (1, 0, 0), id="the relay, somebody else"),
     ],
 )
-def test_when_a_cart_is_reached(filed: tuple[str, float] | None, sent: str | None, expected: tuple[int, int, int]) -> None:
+def test_when_a_cart_is_reached(
+    filed: tuple[str, float] | None, sent: str | None, expected: tuple[int, int, int]
+) -> None:
     told = Told()
     if filed:
         told.filed(filed[0], at=filed[1])
@@ -123,7 +125,10 @@ def test_what_is_sent_without_permission_is_counted() -> None:
 def test_orders_are_judged_apart() -> None:
     told = Told()
     told.truth.buy(told.ann, "o1", None, 0.0)
-    told.events = [Sent("backflow:placed_order:o1", "bob@b.net", "", 9.0), Sent("backflow:ordered_product:o1:7", "ann@a.net", "", 9.0)]
+    told.events = [
+        Sent("backflow:placed_order:o1", "bob@b.net", "", 9.0),
+        Sent("backflow:ordered_product:o1:7", "ann@a.net", "", 9.0),
+    ]
     verdict = told.verdict()
     assert (verdict.sent, verdict.orders_sent, verdict.orders_wrong) == (0, 2, 1)
 

@@ -1,5 +1,5 @@
-"""A shop full of people whose truth is known. The goals: 40 % more carts reached than Klaviyo's script reaches, 99.9 % of
-the events filed under who really acted, nothing sent twice, nothing without permission.
+"""A shop full of people whose truth is known. The goals: 40 % more carts reached than Klaviyo's script reaches, 99.9 %
+of the events filed under who really acted, nothing sent twice, nothing without permission.
 
 The long form is ``python -m tests.simulator --people 5000 --seed 7``.
 """

@@ -29,7 +29,9 @@ class Told(Struct, frozen=True, kw_only=True):
 STORIES: dict[str, Told] = {}
 
 
-def story(*, guard: str | None = None, is_hazard: bool = True) -> Callable[[Callable[[Cast], Story]], Callable[[Cast], Story]]:
+def story(
+    *, guard: str | None = None, is_hazard: bool = True
+) -> Callable[[Callable[[Cast], Story]], Callable[[Cast], Story]]:
     """Take a story into the repertoire under its function's name."""
 
     def keep(tell: Callable[[Cast], Story]) -> Callable[[Cast], Story]:

@@ -76,7 +76,7 @@ def _link(cast: Cast, shopper: Shopper) -> dict[str, str]:
 async def _stay(cast: Cast, tab: Tab, link: dict[str, str]) -> Story:
     """On the page: look, perhaps say who one is, perhaps fill a cart, perhaps buy."""
     chance, person = cast.chance, tab.person
-    await tab.land(**link)
+    await tab.land(link)
     yield chance.uniform(3, 60)
     await tab.view(chance.randrange(1, 40))
     yield chance.uniform(20, 180)
@@ -109,4 +109,3 @@ async def _fill_a_cart(cast: Cast, tab: Tab) -> Story:
         yield cast.chance.uniform(60, 600)
         if cast.happens("completes_order"):
             await tab.order()
-

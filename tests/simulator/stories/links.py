@@ -13,14 +13,14 @@ CROWD = 60
 
 @story()
 async def forwarded_link(cast: Cast) -> Story:
-    """Ann forwards a mail; Bob opens its link where Klaviyo's script is blocked and leaves a cart. To all the world he is Ann."""
+    """Ann forwards a mail; Bob opens its link, Klaviyo blocked, and leaves a cart. To all the world he is Ann."""
     ann, safari, home = cast.plain(Kind.SAFARI)
     link = cast.link(ann)
-    await Tab(cast, ann, safari, home, "forwarded_link").land(_kx=link)
+    await Tab(cast, ann, safari, home, "forwarded_link").land({"_kx": link})
     yield 3 * 60 * MINUTE
     bob, chrome, elsewhere = cast.plain(blocks_klaviyo=True)
     tab = Tab(cast, bob, chrome, elsewhere, "forwarded_link")
-    await tab.land(_kx=link)
+    await tab.land({"_kx": link})
     yield MINUTE
     await tab.add_to_cart()
     yield 9 * DAY
@@ -36,13 +36,13 @@ async def forwarded_link_then_address(cast: Cast) -> Story:
     link = cast.link(ann)
     bob, chrome, elsewhere = cast.plain(blocks_klaviyo=True)
     tab = Tab(cast, bob, chrome, elsewhere, "forwarded_link_then_address")
-    await tab.land(_kx=link)
+    await tab.land({"_kx": link})
     await tab.add_to_cart()
     yield MINUTE
     await tab.check_out()
     yield 20 * DAY
     tab = Tab(cast, bob, chrome, elsewhere, "forwarded_link_then_address")
-    await tab.land(_kx=link)
+    await tab.land({"_kx": link})
     await tab.add_to_cart()
 
 
@@ -51,12 +51,12 @@ async def viral_link(cast: Cast) -> Story:
     """A mail's link is posted in a forum: scores of strangers open it and leave carts."""
     ann, safari, home = cast.plain(Kind.SAFARI)
     link = cast.link(ann)
-    await Tab(cast, ann, safari, home, "viral_link").land(_kx=link)
+    await Tab(cast, ann, safari, home, "viral_link").land({"_kx": link})
     yield DAY
     for number in range(CROWD):
         reader, browser, elsewhere = cast.plain(Kind.SAFARI if number % 2 else Kind.CHROME, blocks_klaviyo=True)
         tab = Tab(cast, reader, browser, elsewhere, "viral_link")
-        await tab.land(_kx=link)
+        await tab.land({"_kx": link})
         yield cast.chance.uniform(1, 20) * MINUTE
         if number >= 8:  # by then it has been in many browsers
             await tab.add_to_cart()
@@ -68,13 +68,13 @@ async def viral_click_id(cast: Cast) -> Story:
     ann, chrome, office = cast.plain()
     shared = {"fbclid": f"IwAR{cast.chance.getrandbits(120):x}", "srsltid": "AfmBOoshared"}
     tab = Tab(cast, ann, chrome, office, "viral_click_id")
-    await tab.land(**shared)
+    await tab.land(shared)
     await tab.sign_up()
     for number in range(12):
         yield 0.5 * MINUTE
         reader, browser, _ = cast.plain(Kind.SAFARI if number % 2 else Kind.FIREFOX, blocks_klaviyo=True)
         tab = Tab(cast, reader, browser, office, "viral_click_id")
-        await tab.land(**shared)
+        await tab.land(shared)
         if number >= 2:
             await tab.add_to_cart()
 
@@ -84,27 +84,27 @@ async def shared_free_listing(cast: Cast) -> Story:
     """Two people of one household come by the same free listing within minutes; one of them is known."""
     ann, safari, home = cast.plain(Kind.SAFARI)
     tab = Tab(cast, ann, safari, home, "shared_free_listing")
-    await tab.land(srsltid="AfmBOo1")
+    await tab.land({"srsltid": "AfmBOo1"})
     await tab.sign_up()
     yield 2 * MINUTE
     bob, chrome, _ = cast.plain(Kind.CHROME, device="phone", blocks_klaviyo=True)
     tab = Tab(cast, bob, chrome, home, "shared_free_listing")
-    await tab.land(srsltid="AfmBOo1")
+    await tab.land({"srsltid": "AfmBOo1"})
     await tab.add_to_cart()
 
 
 @story()
 async def sofa_link(cast: Cast) -> Story:
-    """Ann, known in her app's browser, sends the ad's address to Bob beside her: one network, two minutes, two devices."""
+    """Ann, known in her app's browser, sends the ad's address to Bob beside her: one network, minutes, two devices."""
     ann, _, home = cast.plain(Kind.SAFARI)
     link = {"fbclid": f"IwAR{cast.chance.getrandbits(120):x}"}
     tab = Tab(cast, ann, cast.browser("phone", Kind.IN_APP), home, "sofa_link")
-    await tab.land(**link)
+    await tab.land(link)
     await tab.sign_up()
     yield 2 * MINUTE
     bob, safari, _ = cast.plain(Kind.SAFARI)
     tab = Tab(cast, bob, safari, home, "sofa_link")
-    await tab.land(**link)
+    await tab.land(link)
     yield MINUTE
     await tab.add_to_cart()
 
@@ -115,11 +115,11 @@ async def link_to_a_friend(cast: Cast) -> Story:
     ann, _, home = cast.plain(Kind.SAFARI)
     link = {"fbclid": f"IwAR{cast.chance.getrandbits(120):x}"}
     tab = Tab(cast, ann, cast.browser("phone", Kind.IN_APP), home, "link_to_a_friend")
-    await tab.land(**link)
+    await tab.land(link)
     await tab.sign_up()
     yield 2 * MINUTE
     bob, safari, elsewhere = cast.plain(Kind.SAFARI)
     tab = Tab(cast, bob, safari, elsewhere, "link_to_a_friend")
-    await tab.land(**link)
+    await tab.land(link)
     yield MINUTE
     await tab.add_to_cart()

@@ -51,7 +51,7 @@ async def signs_up_at_once(cast: Cast) -> Story:
 
 @story()
 async def signs_up_late(cast: Cast) -> Story:
-    """Known by the relay's cookie alone; the cart has been sent when Klaviyo's form is filled in, and Klaviyo replays it."""
+    """Known by the relay's cookie alone; the cart has been sent when Klaviyo's form is filled in: it replays."""
     person, safari, home = cast.plain(Kind.SAFARI)
     tab = Tab(cast, person, safari, home, "signs_up_late")
     await tab.land()
@@ -67,7 +67,7 @@ async def signs_up_late(cast: Cast) -> Story:
 
 @story()
 async def closes_the_tab(cast: Cast) -> Story:
-    """Signs up in Klaviyo's form and closes the page in the same second: the tag cannot tell that Klaviyo has replayed."""
+    """Signs up in Klaviyo's form and closes the page in the same second: the tag cannot tell that Klaviyo knows."""
     person, chrome, home = cast.plain()
     tab = Tab(cast, person, chrome, home, "closes_the_tab")
     await tab.land()

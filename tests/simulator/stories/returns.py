@@ -27,7 +27,7 @@ async def safari_returns(cast: Cast) -> Story:
 async def mail_reader_returns(cast: Cast) -> Story:
     """Comes by a mail's link in Safari, which gives scripts a day; comes back after three and leaves a cart."""
     person, safari, home = cast.plain(Kind.SAFARI)
-    await Tab(cast, person, safari, home, "mail_reader_returns").land(_kx=cast.link(person))
+    await Tab(cast, person, safari, home, "mail_reader_returns").land({"_kx": cast.link(person)})
     yield 3 * DAY
     tab = Tab(cast, person, safari, home, "mail_reader_returns")
     await tab.land()
@@ -52,13 +52,13 @@ async def brave_reader(cast: Cast) -> Story:
     """Brave takes ``_kx`` away and blocks Klaviyo; the address given at a checkout is all there is."""
     person, brave, home = cast.plain(Kind.BRAVE)
     tab = Tab(cast, person, brave, home, "brave_reader")
-    await tab.land(_kx=cast.link(person))
+    await tab.land({"_kx": cast.link(person)})
     await tab.add_to_cart()
     yield 2 * MINUTE
     await tab.check_out()
     yield 9 * DAY
     tab = Tab(cast, person, brave, home, "brave_reader")
-    await tab.land(_kx=cast.link(person))
+    await tab.land({"_kx": cast.link(person)})
     await tab.add_to_cart()
 
 
@@ -68,14 +68,14 @@ async def in_app_hand_over(cast: Cast) -> Story:
     person, safari, home = cast.plain(Kind.SAFARI)
     link = {"fbclid": f"IwAR{cast.chance.getrandbits(120):x}"}
     tab = Tab(cast, person, cast.browser("phone", Kind.IN_APP), home, "in_app_hand_over")
-    await tab.land(**link)
+    await tab.land(link)
     yield MINUTE
     await tab.sign_up()
     yield 2 * MINUTE
     tab.close()
     cast.stage.truth.hand_over(tab.browser.browser_id, safari.browser_id, person, cast.stage.now)
     tab = Tab(cast, person, safari, home, "in_app_hand_over")
-    await tab.land(**link)
+    await tab.land(link)
     yield MINUTE
     await tab.add_to_cart()
 
@@ -89,7 +89,7 @@ async def reads_mail_everywhere(cast: Cast) -> Story:
     for _ in range(3):
         link = cast.link(person)
         for browser in (safari, laptop, tablet):
-            await Tab(cast, person, browser, home, "reads_mail_everywhere").land(_kx=link)
+            await Tab(cast, person, browser, home, "reads_mail_everywhere").land({"_kx": link})
             yield 3 * DAY
             tab = Tab(cast, person, browser, home, "reads_mail_everywhere")
             await tab.land()
@@ -103,9 +103,9 @@ async def mail_scanner(cast: Cast) -> Story:
     person, laptop, office = cast.plain(blocks_klaviyo=True)
     link = cast.link(person)
     gateway, scanner, elsewhere = cast.plain(blocks_klaviyo=True)
-    await Tab(cast, gateway, scanner, elsewhere, "mail_scanner").land(_kx=link)
+    await Tab(cast, gateway, scanner, elsewhere, "mail_scanner").land({"_kx": link})
     yield MINUTE
-    await Tab(cast, person, laptop, office, "mail_scanner").land(_kx=link)
+    await Tab(cast, person, laptop, office, "mail_scanner").land({"_kx": link})
     yield 2 * DAY
     tab = Tab(cast, person, laptop, office, "mail_scanner")
     await tab.land()

@@ -73,7 +73,7 @@ async def silent_partner(cast: Cast) -> Story:
 
 @story(guard="a browser with many customers belongs to nobody")
 async def kiosk(cast: Cast) -> Story:
-    """A terminal in the store: every quarter of an hour another customer, who orders with an address or just leaves a cart."""
+    """A terminal in the store: every quarter of an hour another customer, who orders or just leaves a cart."""
     _, terminal, store = cast.plain(blocks_klaviyo=True)
     for day in range(3):
         for number in range(12):
@@ -128,7 +128,9 @@ async def gift(cast: Cast) -> Story:
     await tab.land()
     await tab.add_to_cart()
     yield MINUTE
-    await tab.order(ships_to={"first_name": bob.name, "address1": "Elm Street 1", "city": "Kiel", "phone": "+493012345678"})
+    await tab.order(
+        ships_to={"first_name": bob.name, "address1": "Elm Street 1", "city": "Kiel", "phone": "+493012345678"}
+    )
     yield 3 * DAY
     for person, browser, address in ((ann, chrome, home), (bob, safari, elsewhere)):
         tab = Tab(cast, person, browser, address, "gift")
@@ -184,7 +186,7 @@ async def other_readers_mail(cast: Cast) -> Story:
     yield DAY
     bob, _, _ = cast.plain()
     tab = Tab(cast, bob, laptop, home, "other_readers_mail")
-    await tab.land(_kx=cast.link(bob))
+    await tab.land({"_kx": cast.link(bob)})
     yield 7 * DAY
     tab = Tab(cast, ann, laptop, home, "other_readers_mail")
     await tab.land()
