@@ -7,7 +7,7 @@ from random import Random
 
 from rich.console import Console
 
-from tests.simulator import plot, report
+from tests.simulator import guide, plot, report
 from tests.simulator.browsers import Shape
 from tests.simulator.play import crowd, play
 from tests.simulator.stories import load
@@ -29,6 +29,11 @@ def main() -> int:
     report.show(console, verdict, command, is_crowd=told is None)
     if arguments.plot:
         arguments.plot.write_bytes(plot.draw(verdict, command))
+    if arguments.guide:
+        verdicts = {shape: verdict if shape == arguments.shape else play(seed, names, shape=shape) for shape in Shape}
+        command = f"python -m tests.simulator --people {arguments.people} --seed {seed} --guide"
+        guide.GUIDE.write_text(guide.write(guide.GUIDE.read_text(), verdicts, command))
+        guide.PICTURE.write_bytes(plot.draw(verdicts[Shape.PATH], command))
     return 0 if all(is_met for *_, is_met in report.goals(verdict, is_crowd=told is None)) else 1
 
 
@@ -41,8 +46,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--casts", type=int, default=5, help="by how many casts, with --story")
     parser.add_argument("--shape", choices=[*Shape], default=Shape.PATH, help="where the relay stands")
     parser.add_argument("--plot", type=Path, help="file for the picture (SVG)")
+    parser.add_argument("--guide", action="store_true", help="write relay/guides/recovery.md and its picture")
     parser.add_argument("--stories", action="store_true", help="list the stories")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.guide and (arguments.story or arguments.days):
+        parser.error("--guide: tells of a whole crowd over the whole time, so neither --story nor --days goes with it")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.simulator import guide
 from tests.simulator.parameters import TABLE, parameter
 from tests.simulator.play import crowd, play
 from tests.simulator.report import LIFT, PRECISION
@@ -72,3 +73,10 @@ def test_every_number_has_a_source_and_every_hazard_a_share() -> None:
     assert all(row.source and row.unit for row in TABLE)
     assert all(parameter(f"share_{told.name}") >= 0 for told in HAZARDS)
     assert all(told.idea for told in STORIES.values())
+
+
+def test_the_guide_shows_the_numbers_and_stories_as_they_are() -> None:
+    text = guide.GUIDE.read_text()
+    assert guide.block(text, "parameters") == guide.parameters()
+    assert guide.block(text, "stories") == guide.stories()
+    assert "--guide" in guide.block(text, "results")
