@@ -33,6 +33,25 @@ USER_AGENTS = {
     ("desktop", Kind.FIREFOX): "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:141.0) Gecko/20100101 Firefox/141.0",
 }
 
+FIRST = (
+    "Ada",
+    "Ben",
+    "Chidi",
+    "Dana",
+    "Elif",
+    "Femke",
+    "Goran",
+    "Hana",
+    "Ines",
+    "Jonas",
+    "Kaya",
+    "Lena",
+    "Mika",
+    "Nora",
+)
+LAST = ("Ahmed", "Becker", "Costa", "Dahl", "Eriksen", "Fischer", "Garcia", "Hoang", "Ivanova", "Jansen", "Kowalski")
+HOSTS = ("mail.net", "post.net", "inbox.net", "letters.org", "bytes.io")
+
 
 class Shopper(Struct, eq=False):
     """A person with what they shop on, and the addresses of the networks they do it from."""
@@ -70,9 +89,10 @@ class Cast:
     def person(self, **traits: Any) -> Person:
         """Somebody new. Subscribers have always had a profile at Klaviyo."""
         number = len(self.stage.truth.people) + 1
+        first, last, host = self.chance.choice(FIRST), self.chance.choice(LAST), self.chance.choice(HOSTS)
         person = Person(
-            f"p{number}",
-            [f"p{number}@mail{number % 7}.net"],
+            f"{first} {last} {number}",
+            [f"{first}.{last}{number}@{host}".lower()],
             f"c{1000 + number}",
             **({"has_account": self.happens("has_account"), "is_subscriber": self.happens("is_subscriber")} | traits),
         )

@@ -2,7 +2,7 @@
 the theme would tell it, and writes down the truth.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.integration.world import iso
@@ -38,6 +38,7 @@ class Tab:
         self.story = story
         self._repeats_from = repeats_from
         self.cart: Cart | None = None
+        self._taken_over: str | None = None
         self._path = "/"
         self._is_open = True
         self._klaviyo_answers_at = 0.0
@@ -61,10 +62,10 @@ class Tab:
         if self.browser.consent is True:
             known = jar.storage(now).setdefault("click_ids", {})
             known |= {name: (value, now + _KEPT[name] * DAY) for name, value in arrived.items() if name in _KEPT}
-            for name, value in (("_ga", "GA1.1."), ("_fbp", "fb.1.")):
-                random = jar.cookie(name, now) or f"{value}{self._stage.chance.getrandbits(40)}.{int(now)}"
-                if not self.browser.blocks_klaviyo:
-                    jar.set_by_script(name, random, 400 * DAY, now)
+            number = self._stage.chance.randrange(10**9, 10**10)
+            for name, minted in (("_ga", f"GA1.1.{number}.{int(now)}"), ("_fbp", f"fb.1.{int(now * 1000)}.{number}")):
+                if not self.browser.blocks_klaviyo:  # what blocks Klaviyo blocks these
+                    jar.set_by_script(name, jar.cookie(name, now) or minted, 400 * DAY, now)
         if "_kx" in arrived:
             owner = self._stage.account.profiles.owner("kx", arrived["_kx"])
             if owner is not None and owner.email in self.person.addresses:
@@ -89,6 +90,10 @@ class Tab:
             jar.storage(now).pop("mirror", None)
             jar.storage(now).pop("click_ids", None)
 
+    def take_over_cart(self, token: str) -> None:
+        """A link to somebody's cart puts it into this browser: what is added now goes into it."""
+        self._taken_over = token
+
     def close(self) -> None:
         """The page is gone: what its timers would have done is not done."""
         self._is_open = False
@@ -102,14 +107,14 @@ class Tab:
     async def add_to_cart(self, product: int = 7) -> Action:
         if self.cart is None:
             self.cart = Cart(
-                token=f"cart-{self._stage.new_id()}",
+                token=self._taken_over or f"cart-{self._stage.new_id()}",
                 person=self.person,
                 story=self.story,
                 browser=self.browser.kind,
                 started_at=self._stage.now,
             )
             self._truth.carts.append(self.cart)
-        return await self._act("Product Added", "Added to Cart", _product(product))
+        return await self._act("Product Added", "Added to Cart", _product(product) | {"cart_id": self._token})
 
     async def check_out(self, typed: str | None = None) -> Action:
         """Start a checkout with an address: the person's own, or what they have ``typed`` instead."""
@@ -120,7 +125,8 @@ class Tab:
             self._sign("form")
         properties = {"email": email, "value": 20, "currency": "EUR", "cart_id": self._token, "products": [_product(7)]}
         action = await self._act("Checkout Started", "Started Checkout", properties, is_native=False)
-        if self._cast.happens("klaviyo_hears_checkout"):
+        if self._klaviyo.runs and self._cast.happens("klaviyo_hears_checkout"):
+            await self._tell("identify", traits={"email": email}, seen_by=["klaviyo"])
             self._klaviyo.identify(email, self._stage.now)
             self._klaviyo.track(action.message_id, self._stage.now)
         self._notice()
@@ -155,13 +161,16 @@ class Tab:
         if email in self.person.addresses:
             self._sign("form")
             self.person.is_subscriber = True
-        await self._tell("identify", traits={"email": email})
+        seen_by = ["form", "klaviyo"] if self._klaviyo.runs else ["form"]
+        await self._tell("identify", traits={"email": email}, seen_by=seen_by)
         self._klaviyo.identify(email, self._stage.now)
         self._notice()
 
     async def log_in(self) -> None:
+        """Log in; the next page tells Klaviyo's script and the tag who it is."""
         self._sign("form")
-        await self._tell("identify", userId=self.person.customer_id, traits={"email": self.person.email})
+        traits = {"email": self.person.email}
+        await self._tell("identify", userId=self.person.customer_id, traits=traits, seen_by=["api", "klaviyo"])
         self._klaviyo.identify(self.person.email, self._stage.now)
         self._notice()
 
@@ -198,13 +207,16 @@ class Tab:
             self._klaviyo.track(action.message_id, now)
         return action
 
-    async def _tell(self, kind: str, *, even_denied: bool = False, **fields: Any) -> None:
-        """One message of the tag's. Without an answer to the banner it sends nothing, after a no it says so once."""
+    async def _tell(
+        self, kind: str, *, even_denied: bool = False, seen_by: Sequence[str] = ("api",), **fields: Any
+    ) -> None:
+        """One message of the tag's, and which of its sources saw it happen. Without an answer to the banner it sends
+        nothing, after a no it says so once."""
         browser, now = self.browser, self._stage.now
         if browser.consent is None or (browser.consent is False and not even_denied):
             return
         message = {"type": kind, "messageId": self._stage.new_id(), "timestamp": iso(now)} | fields
-        message["context"] = self._context(now)
+        message["context"] = self._context(now) | {"capture": list(seen_by)}
         if self._repeats_from is not None:
             await self._stage.post(browser, self.address, [message], is_answered=False)
         await self._stage.post(browser, self._repeats_from or self.address, [message])
@@ -229,7 +241,6 @@ class Tab:
             "cookies": self.browser.jar.cookies(now, of_server=False),
             "klaviyo": klaviyo,
             "gpc": self.browser.gpc,
-            "capture": ["api"],
         }  # fmt: skip
 
     def _klaviyo_state(self, now: float) -> dict[str, Any]:

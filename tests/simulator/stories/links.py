@@ -123,3 +123,39 @@ async def link_to_a_friend(cast: Cast) -> Story:
     await tab.land(link)
     yield MINUTE
     await tab.add_to_cart()
+
+
+@story()
+async def cart_link(cast: Cast) -> Story:
+    """Ann sends Bob the link to her cart; he opens it at home, adds what he likes and leaves."""
+    ann, safari, home = cast.plain(Kind.SAFARI, blocks_klaviyo=True)
+    hers = Tab(cast, ann, safari, home, "cart_link")
+    await hers.land()
+    await hers.add_to_cart()
+    yield MINUTE
+    await hers.check_out()
+    yield 3 * 60 * MINUTE
+    bob, chrome, elsewhere = cast.plain(blocks_klaviyo=True)
+    his = Tab(cast, bob, chrome, elsewhere, "cart_link")
+    await his.land()
+    if hers.cart is not None:
+        his.take_over_cart(hers.cart.token)
+    yield MINUTE
+    await his.add_to_cart()
+
+
+@story()
+async def analytics_link(cast: Cast) -> Story:
+    """The shop decorates links between its hosts with analytics' client ID; Bob gets Ann's by a copied link."""
+    ann, safari, home = cast.plain(Kind.SAFARI)
+    tab = Tab(cast, ann, safari, home, "analytics_link")
+    await tab.land()
+    await tab.log_in()
+    yield MINUTE
+    bob, chrome, elsewhere = cast.plain()
+    copied = safari.jar.cookie("_ga", cast.stage.now)
+    if copied is not None:
+        chrome.jar.set_by_script("_ga", copied, 400 * DAY, cast.stage.now)
+    tab = Tab(cast, bob, chrome, elsewhere, "analytics_link")
+    await tab.land()
+    await tab.add_to_cart()

@@ -125,3 +125,18 @@ async def orders_as_guest(cast: Cast) -> Story:
     tab = Tab(cast, person, safari, home, "orders_as_guest")
     await tab.land()
     await tab.add_to_cart()
+
+
+@story(is_hazard=False)
+async def orders_unseen(cast: Cast) -> Story:
+    """As before, but the thank-you page is never seen: only the shop's server reports the order, with its cart."""
+    person, safari, home = cast.plain(Kind.SAFARI)
+    tab = Tab(cast, person, safari, home, "orders_unseen")
+    await tab.land()
+    await tab.add_to_cart()
+    yield MINUTE
+    await tab.order(is_seen=False)
+    yield 20 * DAY
+    tab = Tab(cast, person, safari, home, "orders_unseen")
+    await tab.land()
+    await tab.add_to_cart()
