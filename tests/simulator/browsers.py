@@ -128,7 +128,8 @@ class Browser:
     """One browser on one device, whoever sits before it.
 
     ``blocks_klaviyo``: a blocker stops Klaviyo's script; a relay of the shop's own is on no list. ``consent`` is what
-    its users answer to the shop's banner: True, False, or None for those who never answer.
+    its users answer to the shop's banner: True, False, or None for those who never answer. ``clock_is_ahead`` of the
+    true time by so many seconds.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class Browser:
         is_private: bool = False,
         consent: bool | None = True,
         gpc: bool = False,
+        clock_is_ahead: float = 0.0,
     ) -> None:
         self.browser_id = browser_id
         self.kind = kind
@@ -151,6 +153,7 @@ class Browser:
         self.is_private = is_private
         self.consent = consent
         self.gpc = gpc
+        self.clock_is_ahead = clock_is_ahead
         self.jar = Jar(kind)
 
     def strips(self) -> frozenset[str]:

@@ -54,6 +54,7 @@ TABLE = (
     Parameter("clears_cookies", 0.02, "share of visits", _ASSUMED),
     Parameter("other_network", 0.35, "share of a phone's visits", _ASSUMED),
     Parameter("carrier_addresses", 12, "addresses", "assumed: carrier-grade NAT, many customers on each"),
+    Parameter("clock_is_wrong", 0.03, "share of browsers", "assumed: by up to four hours"),
     Parameter("works_in_an_office", 0.3, "share of people", _ASSUMED),
     # Consent
     Parameter("consent_denied", 0.2, "share of browsers", _ASSUMED),

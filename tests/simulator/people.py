@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from relay.demo.sandbox import bodies
 from tests.simulator.browsers import Browser, Kind
-from tests.simulator.parameters import parameter
+from tests.simulator.parameters import HOUR, parameter
 from tests.simulator.stage import Stage
 from tests.simulator.truth import Person
 
@@ -113,8 +113,9 @@ class Cast:
             "is_strict": self.happens("firefox_strict"),
             "consent": False if answers < denied else None if answers < denied + unanswered else True,
             "gpc": self.happens("gpc"),
+            "clock_is_ahead": self.chance.uniform(-4, 4) * HOUR if self.happens("clock_is_wrong") else 0.0,
         }
-        plain = {"blocks_klaviyo": False, "is_strict": False, "consent": True, "gpc": False}
+        plain = {"blocks_klaviyo": False, "is_strict": False, "consent": True, "gpc": False, "clock_is_ahead": 0.0}
         name = f"b{self._n_browsers}"
         return Browser(name, drawn, USER_AGENTS[device, drawn], **{**(plain if kind else usual), **traits})
 
@@ -153,6 +154,7 @@ class Cast:
             is_private=True,
             consent=browser.consent,
             gpc=browser.gpc,
+            clock_is_ahead=browser.clock_is_ahead,
         )
 
     def link(self, person: Person) -> str:

@@ -152,25 +152,25 @@ def _judge(
 
 
 def _reach(truth: Truth, events: Iterable[Sent], window: float) -> dict[str, Reach]:
-    by_klaviyo, by_relay = set[str](), set[str]()
+    by_klaviyo, by_relay = set[int](), set[int]()  # by identity: a cart's token may be in two hands
     for action in truth.actions.values():
         if action.cart is not None and any(
             native.email in action.person.addresses and native.at <= action.at + window
             for native in truth.natives[action.message_id]
         ):
-            by_klaviyo.add(action.cart.token)
+            by_klaviyo.add(id(action.cart))
     for event in events:
         action = truth.actions[event.message_id]
         if action.cart is not None and event.email in action.person.addresses:
-            by_relay.add(action.cart.token)
+            by_relay.add(id(action.cart))
     reach = {ALL: Reach(), UNNAMED: Reach()}
     for cart in truth.carts:
         if cart.ordered_at is None and not truth.has_bought(cart.person, cart.started_at, cart.started_at + window):
             for name in (ALL, cart.browser, *([] if cart.typed_address else [UNNAMED])):
                 found = reach.setdefault(name, Reach())
                 found.abandoned += 1
-                found.by_klaviyo += cart.token in by_klaviyo
-                found.with_relay += cart.token in by_klaviyo or cart.token in by_relay
+                found.by_klaviyo += id(cart) in by_klaviyo
+                found.with_relay += id(cart) in by_klaviyo or id(cart) in by_relay
     return reach
 
 

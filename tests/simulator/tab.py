@@ -215,7 +215,11 @@ class Tab:
         browser, now = self.browser, self._stage.now
         if browser.consent is None or (browser.consent is False and not even_denied):
             return
-        message = {"type": kind, "messageId": self._stage.new_id(), "timestamp": iso(now)} | fields
+        message = {
+            "type": kind,
+            "messageId": self._stage.new_id(),
+            "timestamp": iso(now + browser.clock_is_ahead),
+        } | fields
         message["context"] = self._context(now) | {"capture": list(seen_by)}
         if self._repeats_from is not None:
             await self._stage.post(browser, self.address, [message], is_answered=False)

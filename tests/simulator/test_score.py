@@ -66,6 +66,14 @@ def test_a_cart_is_not_abandoned_when_its_person_orders_within_the_day() -> None
     assert told.verdict().reach[ALL].abandoned == 1
 
 
+def test_two_people_with_one_carts_token_have_two_carts() -> None:
+    told = Told()
+    told.truth.carts.append(Cart(token="t", person=told.bob, story="everyday", browser="Safari", started_at=0.0))
+    told.sent()
+    reach = told.verdict().reach[ALL]
+    assert (reach.abandoned, reach.with_relay) == (2, 1)
+
+
 def test_a_cart_whose_checkout_has_heard_an_address_is_counted_apart() -> None:
     told = Told()
     told.cart.typed_address = True
