@@ -124,11 +124,13 @@ class Tab:
         if email in self.person.addresses:
             self._sign("form")
         properties = {"email": email, "value": 20, "currency": "EUR", "cart_id": self._token, "products": [_product(7)]}
-        action = await self._act("Checkout Started", "Started Checkout", properties, is_native=False)
+        knows = self._klaviyo.exchange_id(self._stage.now) is not None
+        action = await self._act("Checkout Started", "Started Checkout", properties, is_native=knows)
         if self._klaviyo.runs and self._cast.happens("klaviyo_hears_checkout"):
             await self._tell("identify", traits={"email": email}, seen_by=["klaviyo"])
             self._klaviyo.identify(email, self._stage.now)
-            self._klaviyo.track(action.message_id, self._stage.now)
+            if not knows:
+                self._klaviyo.track(action.message_id, self._stage.now)
         self._notice()
         return action
 

@@ -12,18 +12,26 @@ from tests.simulator import guide
 from tests.simulator.parameters import TABLE, parameter
 from tests.simulator.play import crowd, play
 from tests.simulator.report import LIFT, PRECISION
-from tests.simulator.score import ALL
+from tests.simulator.score import ALL, Score
 from tests.simulator.stories import Told, load
 
-SEED, HOUSEHOLDS, CASTS = 7, 250, 2
+SEED, HOUSEHOLDS, CASTS = 7, 200, 2
 STORIES = load()
 HAZARDS = [told for told in STORIES.values() if told.is_hazard]
 GUARDED = [told for told in HAZARDS if told.guard]
+UNGUARDED = [told for told in HAZARDS if not told.guard]
 RETURNS = [told for told in STORIES.values() if not told.is_hazard and told.name not in ("everyday", "couple")]
 
 
 def name_of(told: Told) -> str:
     return told.name
+
+
+def assert_lawful(verdict: Score) -> None:
+    """Nothing is sent without permission, nothing starts a flow after the order, orders are their buyers'."""
+    assert not verdict.forbidden
+    assert not verdict.after_order
+    assert verdict.orders_wrong == 0
 
 
 def test_a_shop_full_of_people() -> None:
@@ -32,10 +40,8 @@ def test_a_shop_full_of_people() -> None:
     assert verdict.sent > HOUSEHOLDS, "and much has been sent"
     assert verdict.lift >= LIFT
     assert verdict.precision >= PRECISION, verdict.examples
-    assert verdict.orders_wrong == 0
     assert not verdict.doubles, verdict.examples
-    assert not verdict.forbidden
-    assert not verdict.after_order
+    assert_lawful(verdict)
 
 
 @pytest.mark.parametrize("told", GUARDED, ids=name_of)
@@ -43,14 +49,12 @@ def test_nobody_is_taken_for_another(told: Told) -> None:
     verdict = play(SEED, [told.name] * CASTS)
     assert verdict.wrong == 0, verdict.examples
     assert not verdict.doubles, verdict.examples
+    assert_lawful(verdict)
 
 
-@pytest.mark.parametrize("told", HAZARDS, ids=name_of)
-def test_nothing_is_sent_without_permission_or_after_the_order(told: Told) -> None:
-    verdict = play(SEED + 1, [told.name] * CASTS)
-    assert not verdict.forbidden
-    assert not verdict.after_order
-    assert verdict.orders_wrong == 0
+@pytest.mark.parametrize("told", UNGUARDED, ids=name_of)
+def test_where_nobody_could_know_better_the_rest_of_the_law_holds(told: Told) -> None:
+    assert_lawful(play(SEED, [told.name] * CASTS))
 
 
 @pytest.mark.parametrize("told", RETURNS, ids=name_of)
