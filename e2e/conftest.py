@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import Page, Playwright, expect
 
 from e2e import browsers
 from e2e.servers import RelayProcess, SandboxControl, free_port, served
 from e2e.shopper import Shopper
 from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.storefront import build_storefront
+
+# What is right comes at once; a busy machine may take its time.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

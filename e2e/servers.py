@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,11 +19,28 @@ from typing import Any
 
 import uvicorn
 
+#: Below the ports that systems give to outgoing calls (from 32768): a server that is down gets its port back.
+PORTS = range(20_000, 32_000)
+_claims: list[socket.socket] = []
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no other test process on this machine is given as long as this one lives.
+
+    The claim is a UDP socket with the same number: it is in the way of no TCP server, and goes with its process.
+    """
+    while True:
+        port = random.choice(PORTS)
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
 @contextlib.contextmanager
@@ -41,7 +59,7 @@ def served(application: Any, port: int) -> Iterator[str]:
         thread.join(10)
 
 
-def wait_until(condition: Any, what: str, seconds: float = 20.0) -> Any:
+def wait_until(condition: Any, what: str, seconds: float = 60.0) -> Any:
     """Wait for a named condition; its value. Fails with the name when it does not come true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -90,7 +108,7 @@ class RelayProcess:
 
     def metrics(self) -> dict[str, float]:
         """The relay's own sums, by metric with labels."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         return {name: float(n) for name, _, n in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 
@@ -159,7 +177,7 @@ class SandboxControl:
         """An empty list of people."""
         self._call("POST", "/_sandbox/lists", {"id": list_id, "name": f"List {list_id}"})
 
-    def events(self, metric: str, wait_for: int = 1, timeout: float = 20.0) -> list[dict[str, Any]]:
+    def events(self, metric: str, wait_for: int = 1, timeout: float = 60.0) -> list[dict[str, Any]]:
         """The events of ``metric``, once there are ``wait_for`` of them."""
         query = urllib.parse.urlencode({"metric": metric, "wait_for": wait_for, "timeout": timeout})
         try:
@@ -180,7 +198,7 @@ class SandboxControl:
         kept = [(event["metric"], event["profile"].get("email")) for event in state["events"]]
         return f"arrived: {kept}; refused: {state['refused']}; unknown routes: {state['unknown_routes']}"
 
-    def _call(self, method: str, path: str, body: Any = None, timeout: float = 10.0) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, timeout: float = 30.0) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)

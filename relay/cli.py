@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -11,6 +12,7 @@ import typer
 import uvicorn
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from relay import demo as demo_
@@ -230,16 +232,22 @@ def _list_dead(found: list[tuple[str, Dying]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("Site", "What", "Dead", "Reason", "Klaviyo's answer", "Last"):
-        table.add_column(name, justify="right" if name == "Dead" else "left")
+        table.add_column(name, justify="right" if name == "Dead" else "left", overflow="fold")
     for site_id, dying in found:
         answer = " ".join(str(part) for part in (dying.status, dying.error) if part)
         last = datetime.fromtimestamp(dying.last_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        table.add_row(site_id, dying.what, str(dying.n), dying.reason, answer, last)
-    out.print(table)
+        table.add_row(*map(escape, (site_id, dying.what, str(dying.n), dying.reason, answer, last)))
+    _print_whole(table)
     for reason, words in _WHY_DEAD.items():
         if any(dying.reason == reason for _, dying in found):
             out.print(f"[bold]{reason}[/bold]: {words}")
     out.print("`relay replay` puts them back, all or by --reason, --metric, --since-hours and --until-hours.")
+
+
+def _print_whole(table: Table) -> None:
+    """Print all that ``table`` says: cells fold on a terminal that is narrow, and a file or a pipe is never narrow."""
+    wide = None if sys.stdout.isatty() else 10_000
+    Console(highlight=False, width=wide).print(table)
 
 
 _WHY_DEAD = {

@@ -90,6 +90,10 @@ class Site(Struct, frozen=True, kw_only=True):
     page_details: bool = True
     #: Names of the shop's own events that may become metrics, beside the standard ones; None: any, up to the limit.
     metrics: frozenset[str] | None = None
+    #: Below this lower bound of its measured precision a class of evidence is not trusted (``identity.measure``).
+    min_precision: float = 0.8
+    #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
+    identifier_limits: Mapping[str, int] = {}
 
 
 class Settings(Struct, frozen=True, kw_only=True):

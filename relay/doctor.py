@@ -20,6 +20,8 @@ from relay.web.console.words import NOTES
 
 #: Sums of the ledger that tell of faults in the shop's own calls.
 _NOTED = ("noted_identifier", "refused_identifier", "refused_instruction")
+#: For as long as the journal has them.
+_PUT_BACK = "`relay replay --failed` puts them back (within seven days)"
 
 
 class Check(Struct, frozen=True):
@@ -96,6 +98,8 @@ async def _books(site: Site, store: Store) -> list[Check]:
     try:
         n = await store.read(lambda tx: tx.ledger.metrics(site.site_id))
         counts = await store.read(lambda tx: tx.ledger.counts())
+        failed = await store.read(lambda tx: tx.ledger.failed(site.site_id))
+        unreadable = await store.read(lambda tx: len(tx.ledger.unreadable(site.site_id)))
     except StoreError:
         return []  # said above
     used = f"{n} of the {metrics.ROOM} this shop may make"
@@ -105,6 +109,13 @@ async def _books(site: Site, store: Store) -> list[Check]:
         for site_id, name, reason, count in counts
         if site_id == site.site_id and name in _NOTED and reason in NOTES
     ]
+    journal = f"Journal of {site.site_id}"
+    if failed:
+        text = f"{failed:,} messages could not be processed by a fault of the relay; once it is mended, {_PUT_BACK}"
+        found.append(Check(journal, "warning", text))
+    if unreadable:
+        text = f"{unreadable:,} rows are damaged and set aside (the disk's fault, or a copy's); restored, {_PUT_BACK}"
+        found.append(Check(journal, "warning", text))
     return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
 
 

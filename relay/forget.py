@@ -60,6 +60,7 @@ def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) ->
         for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id, and_sending=True):
             if delivery.person_id is None or delivery.person_id in members:
                 tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
+                tx.outbox.erase_after(delivery, owner.person_id)
         tx.ledger.erase_events(site_id, visitors=own, person_ids=members)
     hashes = [forgetting_hash(secret, each) for each in erased]
     tx.graph.forget(site_id, owner.person_id if owner else "", hashes, at=now)
@@ -72,6 +73,7 @@ def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) ->
             payload=email,
             occurred_at=now,
             now=now,
+            person_id=owner.person_id if owner else None,
         )
     )
     return marks

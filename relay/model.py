@@ -56,6 +56,7 @@ class DropReason(StrEnum):
     CONSENT = "no_consent"
     BOT = "bot"
     PROCESSING_FAILED = "processing_failed"  #: a fault of ours; the journal keeps the message for a replay
+    UNREADABLE = "unreadable"  #: a row of the journal whose bytes are damaged; counts as one message
 
 
 class Product(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -197,6 +198,11 @@ class Reason(StrEnum):
     NATIVE_REPLAYED = "native_replayed"  #: Klaviyo identified the visitor in time and replays the event itself
     NO_IDENTITY = "no_identity"  #: nobody yet
     SHARED_DEVICE = "shared_device"  #: two persons on one browser: no guess
+    KIOSK = "kiosk"  #: many persons on one browser in a day
+    FORWARDED_LINK = "forwarded_link"  #: too many browsers have opened the recipient's links: the mail was passed on
+    SHARED_MAILBOX = "shared_mailbox"  #: only a mailbox of several people is known, and their visit is over
+    ADDRESS_CORRECTED = "address_corrected"  #: it names an address that the shopper has corrected since
+    EVIDENCE_OFF = "evidence_off"  #: this class of evidence has named the wrong person too often in this shop
     IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet
     ANONYMOUS = "anonymous"  #: nobody yet; the site has such events filed under an anonymous ID
     GPC = "gpc"  #: Global Privacy Control

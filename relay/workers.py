@@ -1,9 +1,12 @@
 """Who does the work behind the door: for each site a processor, a sender and the housekeeping, each under its lease.
 
-Of all processes on a database one holds a lease at a time. The others wait for it and take over when it is lost.
+Of all processes on a database one holds a lease at a time. The others wait for it and take over when it is lost. Sites
+with one API key are sent for by one process, which holds the key's lease too: Klaviyo's limits are per account, so its
+sites must share one pace (``delivery.pace``).
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -154,7 +157,7 @@ class Workers:
         async def kept_running() -> None:
             while True:
                 try:
-                    lost = await self._leases.take(site.site_id, role)
+                    lost = await self._take(site, role)
                     log.info("at work", extra={"site": site.site_id, "reason": name})
                     if await _until(lost, work):
                         return
@@ -164,6 +167,24 @@ class Workers:
                     await self._clock.wait(asyncio.Event(), RESTART_SECONDS)
 
         return asyncio.create_task(kept_running(), name=name)
+
+    async def _take(self, site: Site, role: str) -> asyncio.Event:
+        """Wait until the role is ours; the event is set when it is lost."""
+        while True:
+            account = await self._leases.take(self._account(site), "account") if role == "sender" else None
+            lost = await self._leases.take(site.site_id, role)
+            # What was lost while we waited for the other is somebody else's; both held at once are lost at once.
+            if account is None or not account.is_set():
+                return lost
+
+    def _account(self, site: Site) -> str:
+        """What the sites of one API key have in common; the key itself stays out of it.
+
+        Of this process's sites: where each process has sites of its own, none of them must wait for another.
+        """
+        key = site.klaviyo_api_key or site.site_id
+        sites = sorted(each.site_id for each in self._settings.sites if each.klaviyo_api_key == site.klaviyo_api_key)
+        return hashlib.blake2b("\0".join((key, *sites)).encode(), digest_size=16).hexdigest()
 
 
 async def _until(lost: asyncio.Event, work: Callable[[], Awaitable[None]]) -> bool:

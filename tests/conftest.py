@@ -1,10 +1,15 @@
 """Longer forms of tests run by a flag."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.postgres import Server, any_server
+
+# What programs print, how wide and in which colours, must not depend on where the tests run.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

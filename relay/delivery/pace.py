@@ -3,15 +3,18 @@
 Klaviyo counts per account in fixed windows: burst in one second, steady in one minute. A leaky bucket (aiolimiter) lets
 through at most its capacity plus its rate times the window, in any window. The bucket is small, so that nearly all of
 the steady limit can be used all the time, and whatever comes in a burst is spread over the next seconds: an event that
-was held for minutes loses nothing by them.
+was held for minutes loses nothing by them. Where somebody else uses the account's calls too, the pace gives way before
+Klaviyo has to ask for it (``delivery.quota``).
 """
 
+import asyncio
 import math
 
 from aiolimiter import AsyncLimiter
 
 from relay.clock import Clock
 from relay.delivery.breaker import Breaker, Ticket
+from relay.delivery.quota import Quota
 from relay.klaviyo.answer import Answer
 from relay.klaviyo.endpoints import Endpoint
 
@@ -47,13 +50,16 @@ class Traffic:
         self._is_paced = is_paced
         self._key = Breaker()
         self._breakers = {endpoint: Breaker() for endpoint in Endpoint}
+        self._quotas = {endpoint: Quota() for endpoint in Endpoint}
+        #: Whose time the pace is kept in: the limiters' own.
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def admit(self, endpoint: Endpoint) -> Ticket | None:
         """Wait for the pace; leave for one call, or None when the endpoint has been closed meanwhile."""
         if self.room(endpoint) == 0:
             return None
-        if self._is_paced:
-            await self._limiter(endpoint).acquire()
+        if self._is_paced and not await self._turn(endpoint):
+            return None
         now = self._clock.monotonic()
         key = self._key.admit(now)
         if key is None:
@@ -64,6 +70,21 @@ class Traffic:
             return None
         return Ticket(asks=ticket.asks or key.asks)
 
+    async def _turn(self, endpoint: Endpoint) -> bool:
+        """Wait for the pace; False when others leave so little that it is too long a wait with a claim in hand."""
+        self._loop = asyncio.get_running_loop()
+        await self._limiter(endpoint).acquire()
+        while (seconds := self._quota_wait(endpoint)) > 0:
+            if seconds > AHEAD_SECONDS:
+                return False
+            await asyncio.sleep(seconds)
+        self._quotas[endpoint].go(self._loop.time())
+        return True
+
+    def _quota_wait(self, endpoint: Endpoint) -> float:
+        """Seconds until others leave room for a call; asked from any thread."""
+        return 0.0 if self._loop is None else self._quotas[endpoint].wait(self._loop.time())
+
     def give_back(self, endpoint: Endpoint, ticket: Ticket) -> None:
         """The call was not made after all."""
         self._key.give_back(ticket)
@@ -72,6 +93,8 @@ class Traffic:
     def hear(self, endpoint: Endpoint, ticket: Ticket, answer: Answer) -> None:
         """Take in how a call ended. A refused key (401) closes every endpoint, anything else only this one."""
         now = self._clock.monotonic()
+        if answer.left is not None and self._loop is not None:
+            self._quotas[endpoint].hear(answer.left, self._loop.time())
         if answer.status == 401:
             self._key.hear(ticket, answer, now)
             self._breakers[endpoint].give_back(ticket)
@@ -85,6 +108,8 @@ class Traffic:
     def room(self, endpoint: Endpoint) -> int:
         """How many calls to the endpoint may be under way or waiting for their turn."""
         now = self._clock.monotonic()
+        if self._quota_wait(endpoint) > AHEAD_SECONDS:
+            return 0
         window = max(FEWEST, math.ceil(rate(endpoint) * AHEAD_SECONDS) + capacity(endpoint))
         return min(self._key.room(now, window), self._breakers[endpoint].room(now, window))
 
@@ -101,7 +126,9 @@ class Traffic:
         """Seconds until the next closed endpoint may be asked again; None when none is closed."""
         now = self._clock.monotonic()
         breakers = (self._key, *self._breakers.values())
-        return min((breaker.until(now) for breaker in breakers if not breaker.is_closed), default=None)
+        waits = [breaker.until(now) for breaker in breakers if not breaker.is_closed]
+        waits += [wait for endpoint in Endpoint if (wait := self._quota_wait(endpoint) - AHEAD_SECONDS) > 0]
+        return min(waits, default=None)
 
     def refusals(self) -> dict[str, str]:
         """Why Klaviyo does not take our key: for ``EVERYTHING``, or by the name of an endpoint."""

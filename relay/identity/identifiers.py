@@ -46,6 +46,7 @@ class Claims(Struct, frozen=True, kw_only=True):
 
     identifiers: tuple[Identifier, ...] = ()
     exchange_id: str | None = None  #: a ``_kx``: proves the recipient of a link, so it never joins the others
+    exchange_is_left_behind: bool = False  #: it is from Klaviyo's cookie, not from the link just opened
     traits: dict[str, Any] = {}
     refused: tuple[str, ...] = ()
     is_author: bool = True  #: the identifiers are those of whoever made the call
@@ -132,9 +133,12 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         take(IdentifierKind.KLAVIYO_ID, said, said if _PROFILE_ID.fullmatch(said) else None)
     if trust is Trust.KLAVIYO and (kx := normal_exchange_id(message.traits.get("kx"))):
         found[IdentifierKind.KX] = kx
+    opened = None if trust is Trust.KLAVIYO else _opened_exchange_id(message.context)
+    left = None if trust is Trust.KLAVIYO or opened is not None else _left_exchange_id(message.context)
     return Claims(
         identifiers=tuple(Identifier(kind, found[kind]) for kind in PRECEDENCE if kind in found),
-        exchange_id=None if trust is Trust.KLAVIYO else _exchange_id(message.context),
+        exchange_id=opened or left,
+        exchange_is_left_behind=left is not None,
         traits=_traits(message, trust),
         refused=tuple(refused),
         is_author=is_author,
@@ -197,9 +201,9 @@ def _traits(message: Message, trust: Trust) -> dict[str, Any]:
     return dict(_context_traits(message)) if trust is Trust.SERVER else {}
 
 
-def _exchange_id(context: Mapping[str, Any]) -> str | None:
-    """``_kx`` from the landing URL, as the tag or any SDK tells it, else the one Klaviyo's own script left behind."""
-    click_ids, cookies = context.get("clickIds"), context.get("cookies")
+def _opened_exchange_id(context: Mapping[str, Any]) -> str | None:
+    """``_kx`` from the landing URL, as the tag or any SDK tells it."""
+    click_ids = context.get("clickIds")
     if isinstance(click_ids, dict) and (kx := normal_exchange_id(click_ids.get("_kx"))):
         return kx
     page = context.get("page")
@@ -208,6 +212,12 @@ def _exchange_id(context: Mapping[str, Any]) -> str | None:
             for value in parse_qs(urlsplit(url).query).get("_kx", []):
                 if kx := normal_exchange_id(value):
                     return kx
+    return None
+
+
+def _left_exchange_id(context: Mapping[str, Any]) -> str | None:
+    """The ``_kx`` that Klaviyo's own script has left in its cookie."""
+    cookies = context.get("cookies")
     if isinstance(cookies, dict) and isinstance(cookie := cookies.get("__kla_id"), str):
         return normal_exchange_id(_klaviyo_cookie(cookie).get("$exchange_id"))
     return None

@@ -13,6 +13,14 @@ class Found(Struct, frozen=True):
     phone_number: str | None
 
 
+class Left(Struct, frozen=True):
+    """What Klaviyo says of the account's calls to an endpoint in the present minute (the steady window)."""
+
+    limit: int
+    remaining: int
+    reset: float | None = None  #: seconds until it ends, where that is said
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """How a call ended. ``status`` None: no answer came. ``retry_after`` in seconds."""
 
@@ -22,6 +30,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     scope: str | None = None  #: the scope a 403 names
     pointers: tuple[str, ...] = ()  #: into the body: what Klaviyo does not like
     document: Any = None  #: the JSON of a 2xx, where one was asked for
+    left: Left | None = None  #: of the calls that may be made; a 429 does not say it
     was_sent: bool = True  #: False: the call was not made
 
     @property

@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from relay.config import Site
-from relay.klaviyo.answer import NOT_SENT, Answer, Found
+from relay.klaviyo.answer import NOT_SENT, Answer, Found, Left
 from relay.klaviyo.endpoints import Endpoint
 from relay.klaviyo.mapping import REVISION
 
@@ -220,7 +220,8 @@ async def _call(
     if not response.is_success:
         return _refusal(response)
     try:
-        return Answer(status=response.status_code, document=response.json() if reads else None)
+        document = response.json() if reads else None
+        return Answer(status=response.status_code, document=document, left=_left(response.headers))
     except ValueError:
         return Answer(status=None, error="no_json")  # cut short on its way: asked again
 
@@ -249,8 +250,24 @@ def _refusal(response: httpx.Response) -> Answer:
         retry_after=_retry_after(response, detail),
         error=" ".join(part for part in (code[:100], pointers[0]) if part) or f"http_{status}",
         scope=scope[0] if scope else None,
+        left=_left(response.headers),
         pointers=tuple(pointer for pointer in pointers if pointer),
     )
+
+
+def _left(headers: httpx.Headers) -> Left | None:
+    """What ``RateLimit-Limit``, ``-Remaining`` and ``-Reset`` say; None without the first two, or where they are none.
+
+    Numbers may be followed by the policy they belong to (``350, 350;w=1, 3500;w=60`` in drafts of the standard).
+    """
+    try:
+        limit, remaining = (int(headers[f"RateLimit-{name}"].partition(",")[0]) for name in ("Limit", "Remaining"))
+    except (KeyError, ValueError):
+        return None
+    reset = None
+    with suppress(ValueError):
+        reset = float(int(headers.get("RateLimit-Reset", "").partition(",")[0]))
+    return Left(limit, remaining, reset if reset is not None and reset >= 0 else None) if limit > 0 else None
 
 
 def _retry_after(response: httpx.Response, detail: str) -> float | None:

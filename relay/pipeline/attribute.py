@@ -1,33 +1,35 @@
 """Whose event this is: claims become changes of the graph, the graph answers with a person or nobody.
 
-The rules are ``identity.resolve``'s; this module carries them out inside the processor's transaction, and lets
-waiting events go when their person is found (late identity).
+The rules are ``identity.resolve``'s and ``identity.guards``'; this module carries them out inside the processor's
+transaction.
 """
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from relay.config import Site
 from relay.delivery.states import State
+from relay.identity import guards
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Claims, Identifier, IdentifierKind
-from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, late, plan, proven, resolve
-from relay.model import ABANDONMENT_KINDS, DeliveryKind, Kind, Message, Reason, Trust
-from relay.pipeline.decide import send
+from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
+from relay.identity.traces import CART_SECONDS, RULES, TraceKind
+from relay.model import DeliveryKind, Kind, Message, Reason, Trust
+from relay.pipeline import labels, recall
+from relay.pipeline.addresses import AddressKind, address_kind
+from relay.pipeline.late import release
+from relay.pipeline.sender import Sender
+from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
-from relay.store.rows import Draft, Unsent
+from relay.store.graph import SIGNED_OUT
+from relay.store.rows import Draft
 
-
-class Sender(Struct, frozen=True, kw_only=True):
-    """Where a message came from, as far as identity is concerned. ``now`` is when it is processed."""
-
-    trust: Trust
-    visitor_id: str | None
-    recognition: Recognition
-    now: float
+log = logging.getLogger("relay.identity")
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
@@ -46,20 +48,68 @@ def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
 
 def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender) -> Attribution:
     """Apply what ``message`` claims and say whose it is."""
-    visitor_id = sender.visitor_id
+    visitor_id, at = sender.visitor_id, message.occurred_at
     if kind is Kind.SIGNED_OUT and visitor_id is not None:
-        links = sign_out(tx, site, visitor_id, at=message.occurred_at, now=sender.now)
-        return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
+        links = sign_out(tx, site, visitor_id, at=at, now=sender.now)
+        return Attribution(resolution=resolve(links, sender.recognition, at, off=sender.off))
+    if visitor_id is None:
+        sender = _by_cart(tx, site, sender, at)
+        visitor_id = sender.visitor_id
+        is_new_trace = False
+    else:
+        is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
     if claims.exchange_id is not None and visitor_id is not None:
-        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender)
+        is_left = claims.exchange_is_left_behind
+        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender, is_left_behind=is_left)
+    if is_new_trace and visitor_id is not None:
+        _release_across(tx, site, visitor_id, sender, at)
     if direct is not None:
         # Also when there is no address yet: the call has named its person, and it is nobody else's.
         return Attribution(resolution=direct, is_named=True, has_news=has_news)
     if visitor_id is not None:
-        links = tx.graph.links(site.site_id, visitor_id)
-        return Attribution(resolution=resolve(links, sender.recognition, message.occurred_at))
-    return Attribution(resolution=Resolution(reason=Reason.NO_IDENTITY))
+        return Attribution(resolution=whose(tx, site.site_id, visitor_id, sender.recognition, at, off=sender.off))
+    return Attribution(resolution=NOBODY)
+
+
+def _note_traces(tx: Transaction, site: Site, sender: Sender, visitor_id: str, at: float) -> bool:
+    """Keep what the browser has left; whether any of it is new there. A server's word of a cart is no browser's."""
+    if sender.trust is not Trust.BROWSER:
+        return False
+    noted = [
+        tx.traces.note(site.site_id, trace, visitor_id, at=at, network=sender.network, browser=sender.browser)
+        for trace in sender.traces
+    ]
+    return any(noted)
+
+
+def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
+    """A server's call about a cart comes from the browser that has it: the one that had it last, within a session."""
+    jars = [
+        jar
+        for trace in sender.traces
+        if sender.trust is Trust.SERVER and trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
+        if len(found := tx.traces.jars(site.site_id, trace)) <= RULES[trace.kind].most_jars
+        for jar in found
+        if abs(at - jar.last_at) <= CART_SECONDS
+    ]
+    if not jars:
+        return sender
+    latest = max(jars, key=lambda jar: jar.last_at)
+    return msgspec.structs.replace(sender, visitor_id=latest.visitor_id, recognition=Recognition.CART)
+
+
+def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender, at: float) -> None:
+    """A trace has shown that two visitors are one browser: what waits at the one may be the other's person's."""
+    others = neighbours(tx, site.site_id, visitor_id, at)
+    if not others:
+        return
+    found = [
+        whose(tx, site.site_id, each, sender.recognition, at, off=sender.off)
+        for each in (visitor_id, *(other.visitor_id for other in others))
+    ]
+    for person_id in dict.fromkeys(one.person_id for one in found if one.reason is None and one.person_id):
+        release(tx, site, person_id, sign_at=at, sender=sender)
 
 
 def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> Sequence[Link]:
@@ -69,8 +119,8 @@ def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: fl
     in this browser must not get it.
     """
     links = tx.graph.links(site.site_id, visitor_id)
-    tx.graph.untie(site.site_id, visitor_id, at=at, reason="signed_out")
-    if any(WORTH[link.evidence].strength >= STRONG for link in links):
+    tx.graph.untie(site.site_id, visitor_id, at=at, reason=SIGNED_OUT)
+    if any(is_strong(link) for link in links):
         for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
             if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
                 tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
@@ -96,6 +146,8 @@ def _apply_claims(
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     identifiers = claims.identifiers
     owners = graph.owners(site_id, [*identifiers, *([claims.former] if claims.former else [])])
+    if _claims_too_much(tx, site, identifiers, owners, sender):
+        return None, False
     if claims.former in owners:
         # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
         identifiers = tuple(
@@ -105,43 +157,124 @@ def _apply_claims(
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for identifier in planned.attach:
-        graph.attach(site_id, identifier, person_id, trust=sender.trust, at=at, message_id=message.message_id)
+        is_theirs = identifier in owners and owners[identifier].person_id == person_id
+        if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
+            graph.attach(site_id, identifier, person_id, trust=sender.trust, at=at, message_id=message.message_id)
     for other in planned.unite:
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
-    evidence = _evidence(sender.trust, kind)
+    evidence = _evidence(sender.trust, kind, claims)
     if sender.visitor_id is not None and claims.is_author:
-        graph.tie(site_id, sender.visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+        is_known = planned.person_id is not None
+        _tie(tx, site, sender.visitor_id, person_id, evidence, message, sender, is_known=is_known)
+    named = proven(
+        Link(
+            person_id=person_id,
+            evidence=evidence,
+            first_at=at,
+            last_at=at,
+            message_id=message.message_id,
+            sendable=graph.is_sendable(site_id, person_id),
+        ),
+        Recognition.DIRECT,
+    )
+    if sender.visitor_id is not None and claims.is_author and WORTH[evidence].strength >= STRONG:
+        recall.for_sign(tx, site, sender.visitor_id, named, claims, at=at, now=sender.now)
     if not graph.is_sendable(site_id, person_id):
-        pending = proven(person_id, evidence, Recognition.DIRECT)
-        return (
-            Resolution(
-                person_id=person_id,
-                reason=Reason.IDENTITY_PENDING,
-                evidence=pending.evidence,
-                confidence=pending.confidence,
-            ),
-            has_news,
-        )
-    _release(tx, site, person_id, sign_at=at, sender=sender)
+        return msgspec.structs.replace(named, reason=Reason.IDENTITY_PENDING), has_news
+    release(tx, site, person_id, sign_at=at, sender=sender)
     has_news |= is_new_here and message.type == "identify"
-    return proven(person_id, evidence, Recognition.DIRECT), has_news
+    return named, has_news
 
 
-def _evidence(trust: Trust, kind: Kind) -> Evidence:
+def _tie(
+    tx: Transaction,
+    site: Site,
+    visitor_id: str,
+    person_id: str,
+    evidence: Evidence,
+    message: Message,
+    sender: Sender,
+    *,
+    is_known: bool,
+) -> None:
+    """Tie the visitor to the person, and judge by it what was tied there before."""
+    graph, site_id, at = tx.graph, site.site_id, message.occurred_at
+    before = graph.links(site_id, visitor_id)
+    if WORTH[evidence].strength >= STRONG:
+        labels.label(tx, site, visitor_id, sender.recognition, person_id, is_known=is_known, at=at)
+        persons = graph.persons_since(site_id, visitor_id, at - guards.KIOSK_SECONDS)
+        if persons >= guards.CLAIMS_A_VISITOR and person_id not in {link.person_id for link in before}:
+            tx.ledger.count(site_id, "refused_identifier", "claims_of_one_browser")
+            return
+    graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+    if person_id not in {link.person_id for link in before}:
+        _watch_growth(tx, site, person_id, at)
+
+
+def _watch_growth(tx: Transaction, site: Site, person_id: str, at: float) -> None:
+    n = tx.graph.new_visitors(site.site_id, person_id, at - guards.ALARM_WINDOW_SECONDS)
+    if n == guards.ALARM_BROWSERS:
+        tx.ledger.count(site.site_id, "noted_identifier", "many_browsers")
+        log.warning("a person gains browsers fast", extra={"site": site.site_id, "reason": f"{n} within a week"})
+
+
+def _claims_too_much(
+    tx: Transaction,
+    site: Site,
+    identifiers: Sequence[Identifier],
+    owners: Mapping[Identifier, Owner],
+    sender: Sender,
+) -> bool:
+    """Whether an address on the net brings more new identifiers than its shoppers can have: somebody tries them out."""
+    new = sum(identifier not in owners for identifier in identifiers)
+    if sender.trust is not Trust.BROWSER or sender.address is None or not new:
+        return False
+    window, now = guards.CLAIM_WINDOW_SECONDS, sender.now
+    if tx.traces.claims(site.site_id, sender.address, at=now, window=window) >= guards.CLAIMS_AN_ADDRESS:
+        tx.ledger.count(site.site_id, "refused_identifier", "claims_of_one_address")
+        return True
+    tx.traces.count_claims(site.site_id, sender.address, new, at=now, window=window)
+    return False
+
+
+def _has_room(tx: Transaction, site: Site, person_id: str, identifier: Identifier) -> bool:
+    held = tx.graph.count(site.site_id, person_id, identifier.kind)
+    if guards.has_room(identifier.kind, held, site.identifier_limits):
+        return True
+    tx.ledger.count(site.site_id, "refused_identifier", f"limit_{identifier.kind}")
+    return False
+
+
+def _evidence(trust: Trust, kind: Kind, claims: Claims) -> Evidence:
+    if all(i.kind is IdentifierKind.EMAIL and address_kind(i.value) is AddressKind.ROLE for i in claims.identifiers):
+        return Evidence.MAILBOX
     if trust is Trust.BROWSER:
         return Evidence.FORM
-    return Evidence.ORDER if kind is Kind.ORDER_COMPLETED and trust is Trust.SERVER else Evidence.SERVER
+    is_checkout = kind in (Kind.ORDER_COMPLETED, Kind.CHECKOUT_STARTED)
+    return Evidence.ORDER if is_checkout and trust is Trust.SERVER else Evidence.SERVER
 
 
 def _follow_link(
-    tx: Transaction, site: Site, message: Message, exchange_id: str, visitor_id: str, sender: Sender
+    tx: Transaction,
+    site: Site,
+    message: Message,
+    exchange_id: str,
+    visitor_id: str,
+    sender: Sender,
+    *,
+    is_left_behind: bool,
 ) -> None:
-    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is."""
+    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is.
+
+    ``is_left_behind``: no link was opened now, Klaviyo's cookie still has the ID.
+    """
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     identifier = Identifier(IdentifierKind.KX, exchange_id)
     if graph.is_refuted(site_id, identifier):
         return
+    if is_left_behind and graph.signed_out_at(site_id, visitor_id) is not None:
+        return  # Klaviyo's script does not forget at a sign-out: its cookie still names whoever has left
     owner = graph.owners(site_id, [identifier]).get(identifier)
     person_id = owner.person_id if owner else graph.new_person(site_id, at)
     if owner is None:
@@ -159,86 +292,7 @@ def _follow_link(
             )
         )
     graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)
+    if graph.is_passed_on(site_id, person_id):
+        recall.for_links_gone_round(tx, site, person_id, now=sender.now)
     if owner is not None and owner.sendable:
-        _release(tx, site, person_id, sign_at=at, sender=sender)
-
-
-def _release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
-    """Late identity: let what waits for the person go, on every one of their visitors. Only what waits: an event that
-    has been filed under an anonymous ID is not sent again under a name."""
-    visitors = tx.graph.visitors_of(site.site_id, person_id)
-    bought_at = last_order(tx, site, visitors, person_id)
-    waiting = {
-        delivery.delivery_id: delivery
-        for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
-        for delivery in tx.outbox.unsent(site.site_id, visitors=visitors, person_id=member, states=[State.WAITING])
-    }
-    for _, delivery in sorted(waiting.items()):
-        if sender.now - delivery.occurred_at > site.waiting_seconds:
-            continue  # too late: it expires when the house is kept next
-        found = _late_resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
-        if found is None:
-            continue
-        decision = send(delivery.cause, site, occurred_at=delivery.occurred_at, now=sender.now)
-        tx.outbox.release(
-            delivery,
-            decision.state,
-            person_id=person_id,
-            reason=decision.reason,
-            evidence=found.evidence,
-            confidence=found.confidence,
-            due_at=decision.due_at,
-            backfill=decision.backfill
-            or delivery.backfill
-            or is_over(delivery.commerce_kind, delivery.occurred_at, bought_at),
-        )
-
-
-def is_over(kind: str, occurred_at: float, bought_at: float | None) -> bool:
-    """Whether an order has ended the story of this event: nobody has abandoned what was bought afterwards."""
-    return kind in ABANDONMENT_KINDS and bought_at is not None and occurred_at <= bought_at
-
-
-def last_order(tx: Transaction, site: Site, visitors: Sequence[str], person_id: str | None) -> float | None:
-    """When these visitors, or this person, last placed an order; None if they never did."""
-    persons = tx.graph.members(site.site_id, person_id) if person_id is not None else []
-    return tx.outbox.last_order_at(site.site_id, visitors=visitors, person_ids=persons)
-
-
-def _late_resolution(
-    tx: Transaction, site: Site, delivery: Unsent, person_id: str, *, sign_at: float, sender: Sender
-) -> Resolution | None:
-    # A list or a subscription is for whom the call has named, never for who was in the same browser.
-    if delivery.visitor_id is not None and delivery.cause is not Reason.ASKED:
-        links = tx.graph.links(site.site_id, delivery.visitor_id)
-        if _is_of_another(tx, site, delivery, person_id, links, sign_at):
-            return None
-        mine = [link for link in links if link.person_id == person_id]
-        if mine and late(links, person_id, delivery.occurred_at, sign_at):
-            best = max(mine, key=lambda link: WORTH[link.evidence].strength)
-            same_visitor = delivery.visitor_id == sender.visitor_id
-            recognition = sender.recognition if same_visitor else Recognition.COOKIE
-            return proven(person_id, best.evidence, recognition)
-    if delivery.person_id is not None and tx.graph.canonical(site.site_id, delivery.person_id) == person_id:
-        # The call named this person itself; only the address was missing.
-        return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
-    return None
-
-
-def _is_of_another(
-    tx: Transaction, site: Site, delivery: Unsent, person_id: str, links: Sequence[Link], sign_at: float
-) -> bool:
-    """Whether another person did this, who had signed in by an ID alone: then it waits for their address.
-
-    Whoever gives an address in the same browser, the same session and without signing out in between, is that person.
-    """
-    if delivery.person_id is None:
-        return False
-    owner = tx.graph.canonical(site.site_id, delivery.person_id)
-    if owner == person_id:
-        return False
-    is_session = 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS
-    if is_session and owner in {link.person_id for link in links}:
-        return False
-    # Known by nothing but a link's _kx: that is the link's recipient, not somebody who had signed in.
-    return any(i.kind is not IdentifierKind.KX for i in tx.graph.identifiers_of(site.site_id, owner))
+        release(tx, site, person_id, sign_at=at, sender=sender)

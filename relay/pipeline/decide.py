@@ -20,7 +20,7 @@ from msgspec import Struct
 from relay.config import Forward, Site
 from relay.delivery.states import State
 from relay.identity.resolve import Resolution
-from relay.model import KlaviyoState, Reason
+from relay.model import KlaviyoState, Message, Reason
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -52,6 +52,18 @@ def knows(klaviyo: KlaviyoState) -> bool:
     A cookie it once wrote files nothing while the script is blocked.
     """
     return klaviyo.identified is True and klaviyo.present is not False
+
+
+def is_told(message: Message, klaviyo: KlaviyoState) -> bool:
+    """Whether the page has just told Klaviyo's script who the shopper is, while it holds events of them."""
+    told_by = message.context.get("capture")
+    return (
+        message.type == "identify"
+        and klaviyo.present is True
+        and (klaviyo.queued or 0) > 0
+        and isinstance(told_by, list)
+        and "klaviyo" in told_by
+    )
 
 
 def cause(klaviyo: KlaviyoState, site: Site) -> Reason:

@@ -24,7 +24,7 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import attribute, decide, metrics, optin, pages
+from relay.pipeline import decide, late, metrics, optin, pages
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -61,8 +61,8 @@ def _events(work: Work, decision: decide.Decision) -> Iterator[Draft]:
         return
     if decision.state in (State.HELD, State.READY) and commerce.kind in ABANDONMENT_KINDS and not decision.backfill:
         visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
-        bought_at = attribute.last_order(work.tx, work.site, visitors, work.resolution.person_id)
-        over = attribute.is_over(commerce.kind, message.occurred_at, bought_at)
+        bought_at = late.last_order(work.tx, work.site, visitors, work.resolution.person_id)
+        over = late.is_over(commerce.kind, message.occurred_at, bought_at)
         decision = msgspec.structs.replace(decision, backfill=over)
     for action in mapping.actions(commerce, pages.events(message, work.site)):
         yield _draft(
@@ -213,6 +213,7 @@ def _draft(work: Work, decision: decide.Decision, **fields: Any) -> Draft:
         backfill=decision.backfill,
         evidence=work.resolution.evidence,
         confidence=work.resolution.confidence,
+        proof=late.proof(work.resolution),
         occurred_at=work.message.occurred_at,
         created_at=work.now,
         **fields,

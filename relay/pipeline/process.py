@@ -12,6 +12,8 @@ from functools import partial
 from relay.clock import Clock
 from relay.config import Site
 from relay.errors import StoreError, StoreRefused
+from relay.identity import measure
+from relay.identity.evidence import Evidence
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse, steps
@@ -62,6 +64,7 @@ class Processor:
         self._journal_rings = journal_rings
         self._outbox_rings = outbox_rings
         self._position: int | None = None
+        self._off: frozenset[Evidence] = frozenset()
 
     async def run(self) -> None:
         """Process until cancelled. A database that cannot be written is tried again; nothing is skipped."""
@@ -94,7 +97,14 @@ class Processor:
         if tx.ledger.position(self._site.site_id) != self._position:
             return False
         sums: dict[tuple[str, str], int] = {}
+        self._off = measure.switched_off(measure.scores(tx.ledger.labels(self._site.site_id)), self._site.min_precision)
         for row in rows:
+            if row.is_damaged:
+                log.error(
+                    "a row of the journal cannot be read and is set aside",
+                    extra={"site": self._site.site_id, "problem": f"row {row.seq}"},
+                )
+                tx.ledger.note_unreadable(self._site.site_id, row.seq, at=self._clock.now())
             # The relay's own entries are not messages received from anybody.
             internal = row.entry.trust is Trust.KLAVIYO
             for end in self._ends(tx, row):
@@ -129,6 +139,7 @@ class Processor:
             message=parse.read_body(received),
             secrets=self._secrets,
             now=self._clock.now(),
+            off=self._off,
         )
         for step in STEPS:
             if (end := step(work)) is not None:

@@ -10,14 +10,16 @@ import msgspec
 from user_agents import parse as parse_user_agent
 
 from relay.config import Forward
-from relay.identity import identifiers
+from relay.identity import identifiers, traces
 from relay.identity.evidence import Recognition
+from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
 from relay.pipeline import attribute, consent, decide, drafts, instructions, pages
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise
+from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
 from relay.store.rows import StoredEvent
@@ -98,12 +100,24 @@ def keep(work: Work) -> End | None:
 
 
 def hear_klaviyo(work: Work) -> End | None:
-    """Klaviyo's script has identified this visitor: what it queued itself until now, it replays itself."""
-    knows_now = decide.knows(work.klaviyo) and work.entry.trust is Trust.BROWSER
-    if knows_now and work.entry.visitor_id is not None and work.site.forward is not Forward.ALL:
-        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_sending=True):
-            if delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
-                work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
+    """Klaviyo's script has identified this visitor: what it queued itself until now, it replays itself.
+
+    It is about to as soon as it hears an address (its own form, its ``identify``), though the page may be gone before
+    it says so; then it replays what it saw happen, and nothing from when it was not there.
+    """
+    if work.entry.trust is not Trust.BROWSER or work.entry.visitor_id is None or work.site.forward is Forward.ALL:
+        return None
+    if work.klaviyo.present and work.klaviyo.identified is False:
+        # The shopper is still here, and Klaviyo's script watches: a login in this visit has it replay what it queued.
+        until = work.message.occurred_at + work.site.hold_seconds
+        work.tx.outbox.hold_on(work.site.site_id, work.entry.visitor_id, until=until, at_most=SESSION_SECONDS)
+    knows, is_told = decide.knows(work.klaviyo), decide.is_told(work.message, work.klaviyo)
+    if not knows and not is_told:
+        return None
+    for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_sending=True):
+        replays = knows or delivery.cause is Reason.KLAVIYO_UNIDENTIFIED
+        if replays and delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
+            work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
     return None
 
 
@@ -129,11 +143,16 @@ def resolve(work: Work) -> End | None:
         message,
         work.commerce.kind,
         work.claims,
-        attribute.Sender(
+        Sender(
             trust=entry.trust,
             visitor_id=entry.visitor_id,
             recognition=Recognition(entry.recognition),
             now=work.now,
+            traces=traces.traces(message.context, work.commerce, entry.trust),
+            address=entry.ip,
+            network=traces.network(entry.ip),
+            browser=traces.browser(entry.user_agent),
+            off=work.off,
         ),
     )
     work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news

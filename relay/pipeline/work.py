@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from relay.config import Site
 from relay.identity import identifiers
+from relay.identity.evidence import Evidence
 from relay.identity.resolve import Resolution
 from relay.model import Commerce, Kind, KlaviyoState, Message, Reason
 from relay.pipeline import consent
@@ -28,6 +29,7 @@ class Work(Struct, kw_only=True):
     message: Message
     secrets: tuple[str, ...]
     now: float
+    off: frozenset[Evidence] = frozenset()  #: what the site does not trust at present
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
     klaviyo: KlaviyoState = KlaviyoState()

@@ -18,6 +18,7 @@ from relay.store.graph import Graph
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
 from relay.store.rows import Entry, JournalRow
+from relay.store.traces import Traces
 
 T = TypeVar("T")
 #: Turns a driver's error into one of ours and leaves every other as it is.
@@ -28,6 +29,7 @@ class Transaction(Struct, frozen=True):
     """The state's tables inside one transaction, by subject."""
 
     graph: Graph
+    traces: Traces
     outbox: Outbox
     dispatch: Dispatch
     ledger: Ledger
@@ -36,7 +38,7 @@ class Transaction(Struct, frozen=True):
 
     @classmethod
     def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
-        tables = (Graph(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
+        tables = (Graph(connection), Traces(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
         return cls(*tables, connection, told)
 
     def attempt(self, work: Callable[[], T]) -> T:
@@ -65,10 +67,14 @@ class Transaction(Struct, frozen=True):
 
 
 class Leases(Protocol):
-    """Who works: of all processes on a database, one at a time has a role (``processor``, ``sender``) of a site."""
+    """Who works: of all processes on a database, one at a time has a role (``processor``, ``sender``) of a site, and
+    sends for an ``account``. All that a process holds is lost together."""
 
-    async def take(self, site_id: str, role: str) -> asyncio.Event:
-        """Wait until the role is ours; the event is set when it is lost. Asked again while it is ours: at once."""
+    async def take(self, name: str, role: str) -> asyncio.Event:
+        """Wait until the role is ours; the event is set when it is lost. Asked again while it is ours: at once.
+
+        ``name`` is the site's, or the account's.
+        """
         ...
 
     async def close(self) -> None:

@@ -36,6 +36,11 @@ _RECALLED = (
     f" AND reason IN ('{Reason.NATIVE_REPLAYED}', '{Reason.CONSENT_WITHDRAWN}', '{Reason.FORGOTTEN}')"
 )
 _CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
+#: An erasure is the last thing that is told of its person: what is under way would make the profile anew behind it.
+_ALONE = (
+    " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
+    " AND p.state = 'sending')"
+)
 #: In the order they were queued, and never beside anything else of the same person. What is still held, and may never
 #: be sent, is not waited for; and a profile, which events wait for, does not wait for lists and subscriptions.
 _IN_TURN = (
@@ -43,8 +48,7 @@ _IN_TURN = (
     f" AND p.delivery_id < d.delivery_id AND p.state IN ('ready', 'held', 'sending') AND p.kind IN ({_CHANGES})"
     " AND (p.kind = 'profile') = (d.kind = 'profile')"
     " AND (p.state = 'sending' OR p.first_attempt_at IS NOT NULL OR p.due_at <= ?))"
-    " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
-    " AND p.state = 'sending')"
+    f"{_ALONE}"
 )
 _AFTER_PROFILE = (
     " AND NOT EXISTS (SELECT 1 FROM deliveries p WHERE p.site_id = d.site_id AND p.person_id = d.person_id"
@@ -82,6 +86,8 @@ class Dispatch:
         elif want.kind in STATE_KINDS:
             where += _IN_TURN
             values.append(now)
+        elif want.kind is DeliveryKind.DELETION:
+            where += _ALONE
         rows = self._sql(
             f"SELECT {_COLUMNS} FROM deliveries d LEFT JOIN events e ON e.event_id = d.event_id"
             f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ? /*pg FOR UPDATE OF d SKIP LOCKED */",

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from relay.identity.evidence import Evidence
+from relay.identity import guards
+from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import Link, Owner
 from relay.model import Recipient, Trust
@@ -17,6 +18,16 @@ from relay.store.connection import Connection
 
 #: What Klaviyo can be told a person by. A ``_kx`` counts once Klaviyo's answer (or its refusal to answer) is in.
 _SENDABLE = "(kind IN ('email', 'phone', 'klaviyo_id') OR (kind = 'kx' AND trust = 'klaviyo'))"
+
+_STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
+_LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
+
+_STAYS_ENDED = (
+    f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
+)
+
+#: Why a link has ended: the shopper has signed out.
+SIGNED_OUT = "signed_out"
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
@@ -85,9 +96,75 @@ class Graph:
                     last_at=last_at,
                     message_id=message_id,
                     sendable=self.is_sendable(site_id, person),
+                    is_passed_on=evidence in LINKS and self.is_passed_on(site_id, person),
                 )
             )
         return links
+
+    def persons_since(self, site_id: str, visitor_id: str, since: float) -> int:
+        """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
+        rows = self._sql(
+            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND last_at >= ?"
+            f" AND evidence IN ({_STRONG})",
+            (site_id, visitor_id, since),
+        ).fetchall()
+        return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
+
+    def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
+        """When somebody last signed out in this browser."""
+        row = self._sql(
+            "SELECT at FROM sign_outs WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id)
+        ).fetchone()
+        return row[0] if row else None
+
+    def new_visitors(self, site_id: str, person_id: str, since: float) -> int:
+        """How many browsers have been tied to the person for the first time since then."""
+        return sum(
+            self._sql(
+                "SELECT count(DISTINCT visitor_id) FROM links WHERE site_id = ? AND person_id = ? AND first_at >= ?",
+                (site_id, member, since),
+            ).fetchone()[0]
+            for member in self.members(site_id, person_id)
+        )
+
+    def is_new(self, site_id: str, person_id: str, *, since: float) -> bool:
+        """Whether nothing was known of the person before."""
+        return all(
+            (
+                row := self._sql(
+                    "SELECT min(first_at) FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member)
+                ).fetchone()
+            )
+            is None
+            or row[0] is None
+            or row[0] >= since
+            for member in self.members(site_id, person_id)
+        )
+
+    def is_passed_on(self, site_id: str, person_id: str) -> bool:
+        """Whether too many browsers, in none of which the person has given a sign of their own, opened their links."""
+        opened = [
+            row[0]
+            for member in self.members(site_id, person_id)
+            for row in self._sql(
+                f"SELECT min(first_at) FROM links WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
+                f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
+                f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
+                f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id",
+                (site_id, member),
+            ).fetchall()
+        ]
+        return guards.is_passed_on(opened)
+
+    def count(self, site_id: str, person_id: str, kind: IdentifierKind) -> int:
+        """How many values of a kind the person has."""
+        return sum(
+            self._sql(
+                "SELECT count(*) FROM identifiers WHERE site_id = ? AND person_id = ? AND kind = ?",
+                (site_id, member, kind),
+            ).fetchone()[0]
+            for member in self.members(site_id, person_id)
+        )
 
     def visitors_of(self, site_id: str, person_id: str) -> list[str]:
         """The visitors with a live link to the person."""
@@ -216,17 +293,45 @@ class Graph:
             " first_at = CASE WHEN links.ended_at IS NULL THEN links.first_at ELSE excluded.first_at END,"
             " last_at = CASE WHEN excluded.last_at > links.last_at THEN excluded.last_at ELSE links.last_at END,"
             " message_id = excluded.message_id,"
-            # A sign from before a sign-out that arrives after it does not undo it.
-            " ended_at = CASE WHEN links.ended_at > excluded.last_at THEN links.ended_at END,"
-            " end_reason = CASE WHEN links.ended_at > excluded.last_at THEN links.end_reason END",
+            # A sign from before a sign-out that arrives after it does not undo it. What the operator has cut stays cut
+            # unless the person gives a strong sign anew: a browser repeats an old link's ID with every page.
+            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at END,"
+            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason END",
             (site_id, visitor_id, person_id, evidence, at, at, message_id),
         )
 
     def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
         """End all of the visitor's links."""
+        if reason == SIGNED_OUT:
+            self._sql(
+                "INSERT INTO sign_outs (site_id, visitor_id, at) VALUES (?, ?, ?) ON CONFLICT (site_id, visitor_id)"
+                " DO UPDATE SET at = excluded.at WHERE excluded.at > sign_outs.at",
+                (site_id, visitor_id, at),
+            )
         self._sql(
             "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL",
             (at, reason, site_id, visitor_id),
+        )
+
+    def unlink(
+        self,
+        site_id: str,
+        visitor_id: str,
+        person_id: str,
+        evidence: Evidence | None,
+        *,
+        at: float,
+        reason: str = "unlinked",
+    ) -> int:
+        """Cut the visitor's ties to the person, all of them or those of one class; how many."""
+        only = "" if evidence is None else " AND evidence = ?"
+        return sum(
+            self._sql(
+                "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ?"
+                f" AND person_id = ? AND ended_at IS NULL{only}",
+                (at, reason, site_id, visitor_id, member, *(() if evidence is None else (evidence,))),
+            ).rowcount
+            for member in self.members(site_id, person_id)
         )
 
     def end_evidence(self, site_id: str, person_id: str, evidence: Evidence, *, at: float, reason: str) -> None:

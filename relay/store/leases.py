@@ -52,11 +52,11 @@ class SessionLeases:
         self._held: dict[int, asyncio.Event] = {}
         self._session: asyncio.Task[None] | None = None
 
-    async def take(self, site_id: str, role: str) -> asyncio.Event:
+    async def take(self, name: str, role: str) -> asyncio.Event:
         """Wait until the role is ours; the event is set when it is lost."""
         if self._session is None:
             self._session = asyncio.create_task(self._stay())
-        key = self._key(role, site_id)
+        key = self._key(role, name)
         if key in self._held:
             return self._held[key]
         if key not in self._wanted:

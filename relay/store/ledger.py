@@ -42,6 +42,11 @@ class Ledger:
         """All sums as (site_id, name, reason, n)."""
         return list(self._sql("SELECT site_id, name, reason, n FROM counts ORDER BY site_id, name, reason"))
 
+    def labels(self, site_id: str) -> list[tuple[str, int]]:
+        """How often each class of evidence was right or wrong, as ``identity.measure`` reads it."""
+        rows = self._sql("SELECT reason, n FROM counts WHERE site_id = ? AND name = 'label'", (site_id,))
+        return [(row[0], row[1]) for row in rows.fetchall()]
+
     def has_metric(self, site_id: str, name: str) -> bool:
         """Whether the site has made this metric before. ``name`` without the suffix."""
         row = self._sql("SELECT 1 FROM metrics WHERE site_id = ? AND name = ?", (site_id, name)).fetchone()
@@ -84,6 +89,11 @@ class Ledger:
             "SELECT event_id FROM events WHERE site_id = ? AND received_at < ? AND NOT EXISTS (SELECT 1 FROM deliveries"
             " d WHERE d.event_id = events.event_id AND d.state IN ('waiting', 'held', 'ready', 'sending'))"
         )
+        self._sql(
+            "DELETE FROM proofs WHERE site_id = ? AND delivery_id IN"
+            f" (SELECT delivery_id FROM deliveries WHERE event_id IN ({doomed}))",
+            (site_id, site_id, received_before),
+        )
         self._sql(f"DELETE FROM deliveries WHERE event_id IN ({doomed})", (site_id, received_before))
         self._sql(
             "DELETE FROM deliveries WHERE site_id = ? AND event_id IS NULL AND settled_at < ?"
@@ -121,11 +131,25 @@ class Ledger:
             (site_id, seq, message_id, at),
         )
 
+    def note_unreadable(self, site_id: str, seq: int, *, at: float) -> None:
+        """Journal row ``seq`` is damaged: no message of it has a name. Noted as a failure of the message ``''``."""
+        self.note_failure(site_id, seq, "", at=at)
+
+    def unreadable(self, site_id: str) -> list[int]:
+        """The journal rows that could not be read, the oldest first."""
+        sql = "SELECT seq FROM failures WHERE site_id = ? AND message_id = '' ORDER BY seq"
+        return [seq for (seq,) in self._sql(sql, (site_id,)).fetchall()]
+
+    def failed(self, site_id: str) -> int:
+        """How many messages have failed and can be put back."""
+        sql = "SELECT count(*) FROM failures WHERE site_id = ? AND message_id <> ''"
+        return int(self._sql(sql, (site_id,)).fetchone()[0])
+
     def failures(self, site_id: str, limit: int) -> dict[int, set[str]]:
         """The message IDs that have failed, by journal row; up to ``limit`` messages, the oldest first."""
-        sql = "SELECT seq, message_id FROM failures WHERE site_id = ? ORDER BY seq, message_id LIMIT ?"
+        sql = "SELECT seq, message_id FROM failures WHERE site_id = ? AND message_id <> '' ORDER BY seq, message_id"
         found: dict[int, set[str]] = {}
-        for seq, message_id in self._sql(sql, (site_id, limit)).fetchall():
+        for seq, message_id in self._sql(f"{sql} LIMIT ?", (site_id, limit)).fetchall():
             found.setdefault(seq, set()).add(message_id)
         return found
 

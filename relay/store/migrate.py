@@ -1,8 +1,11 @@
 """Bring a database to the present schema (yoyo-migrations; the SQL is in ``store/migrations``)."""
 
 import contextlib
+import errno
 import fcntl
 import logging
+import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,16 +23,31 @@ _FOLDER = Path(__file__).parent / "migrations"
 def sqlite(path: Path, part: str) -> list[str]:
     """Apply what is missing of ``part`` (``journal`` or ``state``); the names of the migrations applied."""
     logging.getLogger("yoyo").setLevel(logging.WARNING)
+    wanted = read_migrations(str(_FOLDER / part))
     with _alone(path):
+        if _applied(path) >= {migration.hash for migration in wanted}:
+            return []
         backend = get_backend(f"sqlite:///{path.absolute()}")
         try:
             # yoyo's own lock is a row, which outlives a process that was killed; ours ends with its process.
             backend.break_lock()
-            migrations = backend.to_apply(read_migrations(str(_FOLDER / part)))
+            migrations = backend.to_apply(wanted)
             backend.apply_migrations(migrations)
             return [migration.id for migration in migrations]
         finally:
             backend.connection.close()
+
+
+def _applied(path: Path) -> set[str]:
+    """The hashes of what the file at ``path`` has been brought to, asked without writing: a start must get by beside a
+    program that holds the lock. Raises PermissionError where the file may not be written, and sqlite3.Error."""
+    if path.exists() and not os.access(path, os.W_OK):  # SQLite would open it all the same, to read
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        if connection.execute(known, (default_migration_table,)).fetchone() == (0,):
+            return set()
+        return {hash_ for (hash_,) in connection.execute(f"SELECT migration_hash FROM {default_migration_table}")}
 
 
 @contextlib.contextmanager

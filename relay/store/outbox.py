@@ -19,7 +19,8 @@ _UNSENT = (
     "delivery_id, kind, state, cause, commerce_kind, evidence, confidence, visitor_id, person_id, occurred_at,"
     " created_at, due_at, backfill"
 )
-_DRAFT = Draft.__struct_fields__
+#: The proof has a table of its own: it is read only when somebody asks why.
+_DRAFT = tuple(name for name in Draft.__struct_fields__ if name != "proof")
 
 
 class Outbox:
@@ -44,16 +45,31 @@ class Outbox:
             " ON CONFLICT (site_id, unique_id) DO NOTHING RETURNING delivery_id",
             values,
         ).fetchone()
-        if row is not None:
-            return True
-        if draft.state in (State.HELD, State.READY):
+        if row is None and draft.state in (State.HELD, State.READY):
             sets = ", ".join(f"{name} = ?" for name in _DRAFT)
-            cursor = self._sql(
-                f"UPDATE deliveries SET {sets} WHERE site_id = ? AND unique_id = ? AND state = ?",
+            row = self._sql(
+                f"UPDATE deliveries SET {sets} WHERE site_id = ? AND unique_id = ? AND state = ? RETURNING delivery_id",
                 [*values, draft.site_id, draft.unique_id, State.WAITING],
+            ).fetchone()
+        if row is None:
+            return False
+        self._prove(draft.site_id, row[0], draft.proof)
+        return True
+
+    def _prove(self, site_id: str, delivery_id: int, proof: str | None) -> None:
+        if proof is not None:
+            self._sql(
+                "INSERT INTO proofs (site_id, delivery_id, body) VALUES (?, ?, ?)"
+                " ON CONFLICT (site_id, delivery_id) DO UPDATE SET body = excluded.body",
+                (site_id, delivery_id, proof),
             )
-            return bool(cursor.rowcount)
-        return False
+
+    def proof(self, site_id: str, delivery_id: int) -> str | None:
+        """What the delivery's resolution rested on when it was made."""
+        row = self._sql(
+            "SELECT body FROM proofs WHERE site_id = ? AND delivery_id = ?", (site_id, delivery_id)
+        ).fetchone()
+        return row[0] if row else None
 
     # Before they leave
 
@@ -97,6 +113,7 @@ class Outbox:
 
     def release(
         self,
+        site_id: str,
         delivery: Unsent,
         state: State,
         *,
@@ -106,6 +123,7 @@ class Outbox:
         confidence: float,
         due_at: float,
         backfill: bool,
+        proof: str | None = None,
     ) -> None:
         """A waiting delivery has found its person."""
         check_step(delivery.state, state)
@@ -121,6 +139,20 @@ class Outbox:
             due_at=due_at,
             backfill=int(backfill),
         )
+        self._prove(site_id, delivery.delivery_id, proof)
+
+    def reassign(
+        self, site_id: str, delivery: Unsent, *, person_id: str, evidence: str, confidence: float, proof: str | None
+    ) -> None:
+        """A delivery that is held turns out to be another person's. Its state stays."""
+        cursor = self._sql(
+            "UPDATE deliveries SET person_id = ?, evidence = ?, confidence = ?, recipient = NULL"
+            " WHERE delivery_id = ? AND state IN ('held', 'ready')",
+            (person_id, evidence, confidence, delivery.delivery_id),
+        )
+        if cursor.rowcount != 1:
+            raise IllegalTransition(f"delivery {delivery.delivery_id} is not held or ready")
+        self._prove(site_id, delivery.delivery_id, proof)
 
     def suppress(self, delivery: Unsent, reason: Reason, *, at: float) -> None:
         """Klaviyo must not be told after all."""
@@ -129,6 +161,22 @@ class Outbox:
             self._sql("UPDATE deliveries SET reason = ? WHERE delivery_id = ?", (reason, delivery.delivery_id))
             return
         move(self._sql, delivery.delivery_id, [delivery.state], State.SUPPRESSED, reason=reason, settled_at=at)
+
+    def hold_on(self, site_id: str, visitor_id: str, *, until: float, at_most: float) -> None:
+        """What is held for Klaviyo's script, which runs there, is held ``until`` then, but no longer than ``at_most``
+        seconds after it happened."""
+        self._sql(
+            "UPDATE deliveries SET due_at = CASE WHEN occurred_at + ? < ? THEN occurred_at + ? ELSE ? END"
+            " WHERE site_id = ? AND visitor_id = ? AND state = 'held' AND cause = ? AND due_at < ?"
+            " AND due_at < occurred_at + ?",
+            (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
+        )
+
+    def erase_after(self, delivery: Unsent, person_id: str) -> None:
+        """Let the erasure that names ``person_id`` wait for this one, which may be under way to Klaviyo now."""
+        if delivery.state is State.SENDING:
+            values = (person_id, delivery.delivery_id)
+            self._sql("UPDATE deliveries SET person_id = ? WHERE delivery_id = ?", values)
 
     def only_record(self, delivery: Unsent) -> None:
         """Let it be recorded without starting a flow."""

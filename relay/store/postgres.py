@@ -147,11 +147,11 @@ class PostgresStore:
             sessions.in_session(self._door, append)
 
     async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:
-        sql = "SELECT seq, body FROM journal WHERE site_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
+        sql = "SELECT seq, received_at, body FROM journal WHERE site_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"
 
         def read(session: Session) -> list[JournalRow]:
             rows = session.execute(sql, (site_id, after, limit))
-            return [JournalRow(seq, _entries.decode(body)) for seq, body in rows]
+            return [JournalRow.read(seq, site_id, at, body, _entries.decode) for seq, at, body in rows]
 
         return await self._at_desk(read)
 

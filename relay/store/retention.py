@@ -10,10 +10,13 @@ from relay.store.base import Store
 
 log = logging.getLogger("relay.retention")
 
+DAY = 86400.0
 #: Processed journal rows are kept this long, so that a mended rule can be replayed.
 JOURNAL_SECONDS = 7 * 86400.0
 #: Events and their settled deliveries are kept this long.
 EVENT_SECONDS = 90 * 86400.0
+#: As long as browsers keep a cookie. A click that has gone round must be known as such when it comes again.
+TRACE_SECONDS = 400 * DAY
 #: How often the house is kept.
 EVERY_SECONDS = 600.0
 
@@ -30,6 +33,9 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
     position = await store.read(lambda tx: tx.ledger.position(site_id))
     trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)
     await store.transact(lambda tx: tx.ledger.delete_failures(site_id, failed_before=now - JOURNAL_SECONDS), site_id)
+    await store.transact(
+        lambda tx: tx.traces.delete(site_id, seen_before=now - TRACE_SECONDS, claimed_before=now - DAY), site_id
+    )
     if expired or deleted or trimmed:
         log.info("kept house", extra={"site": site_id, "expired": expired, "deleted": deleted + trimmed})
 

@@ -1,9 +1,11 @@
 """What the store holds, row by row."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from relay.delivery.states import State
-from relay.model import DeliveryKind, Reason, Recipient, Trust
+from relay.model import DeliveryKind, DropReason, Reason, Recipient, Trust
 from relay.pipeline.parse import Received
 
 
@@ -26,6 +28,19 @@ class Entry(Struct, frozen=True, kw_only=True):
 class JournalRow(Struct, frozen=True):
     seq: int
     entry: Entry
+    is_damaged: bool = False  #: its bytes cannot be read: the entry has no messages, and one drop that says so
+
+    @classmethod
+    def read(
+        cls, seq: int, site_id: str, received_at: float, body: bytes, opened: Callable[[bytes], Entry]
+    ) -> "JournalRow":
+        """A row as it is stored. One that ``opened`` cannot read must not stop those behind it, whatever is wrong."""
+        try:
+            return cls(seq, opened(body))
+        except Exception:
+            drops: dict[str, int] = {DropReason.UNREADABLE: 1}
+            blank = Entry(site_id=site_id, received_at=received_at, trust=Trust.BROWSER, drops=drops)
+            return cls(seq, blank, is_damaged=True)
 
 
 class StoredEvent(Struct, frozen=True, kw_only=True):
@@ -70,6 +85,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     backfill: bool = False
     payload: str | None = None
     recipient: bytes | None = None  #: whom it names from the start: consent is an address's
+    proof: str | None = None  #: what its resolution rests on (``identity.resolve.Sign`` as JSON)
 
     @classmethod
     def errand(
@@ -82,8 +98,12 @@ class Draft(Struct, frozen=True, kw_only=True):
         payload: str,
         occurred_at: float,
         now: float,
+        person_id: str | None = None,
     ) -> "Draft":
-        """Something to ask of Klaviyo that is no event and no profile: due at once."""
+        """Something to ask of Klaviyo that is no event and no profile: due at once.
+
+        An erasure names its person: it is the last thing told of them (``Dispatch.claim``).
+        """
         return cls(
             site_id=site_id,
             kind=kind,
@@ -95,6 +115,7 @@ class Draft(Struct, frozen=True, kw_only=True):
             created_at=now,
             due_at=now,
             payload=payload,
+            person_id=person_id,
         )
 
 

@@ -60,10 +60,10 @@ class SqliteStore:
     async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:
         def read(connection: sqlite3.Connection) -> list[JournalRow]:
             rows = connection.execute(
-                "SELECT seq, body FROM journal WHERE site_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                "SELECT seq, received_at, body FROM journal WHERE site_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (site_id, after, limit),
             )
-            return [JournalRow(seq, _entries.decode(body)) for seq, body in rows]
+            return [JournalRow.read(seq, site_id, at, body, _entries.decode) for seq, at, body in rows]
 
         return await self._journal.read(read)
 
@@ -132,7 +132,7 @@ class WorkLock:
             problem = "another relay is at work on this database, and SQLite allows one"
             raise SettingsError("RELAY_DATABASE_URL", problem) from None
 
-    async def take(self, site_id: str, role: str) -> asyncio.Event:
+    async def take(self, name: str, role: str) -> asyncio.Event:
         return asyncio.Event()
 
     def release(self) -> None:

@@ -1,7 +1,9 @@
 """The contract of every store. A new store joins ``STORES`` and is held to all of it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +67,18 @@ class OpenStore:
 
     def kept_ids(self, site_id: str = "shop") -> list[str]:
         return [message.message_id for row in self.entries(site_id) for message in row.entry.messages]
+
+    def overwrite(self, seq: int, body: bytes) -> bytes:
+        """Put other bytes in the place of a row's, as a failing disk would; what was there."""
+        read, write = "SELECT body FROM journal WHERE seq = ?", "UPDATE journal SET body = ? WHERE seq = ?"
+        if isinstance(self.store, SqliteStore):
+            with closing(sqlite3.connect(self.store.journal_path)) as connection, connection:
+                (before,) = connection.execute(read, (seq,)).fetchone()
+                connection.execute(write, (body, seq))
+        else:
+            (before,) = self.do(lambda tx: tx.connection.execute(read, (seq,)).fetchone())
+            self.do(lambda tx: tx.connection.execute(write, (body, seq)))
+        return bytes(before)
 
     # The outbox
 

@@ -60,6 +60,18 @@ def test_a_delivery_is_claimed_by_one_worker_only(opened: OpenStore) -> None:
     assert opened.claim(owner="c") == []
 
 
+def test_an_erasure_waits_for_what_is_under_way_to_its_person_and_for_nobody_else(opened: OpenStore) -> None:
+    opened.add(unique_id="event", person_id="ann")
+    opened.add(unique_id="other", person_id="bob")
+    (event, _) = opened.claim()
+    opened.add(unique_id="erasure", kind=DeliveryKind.DELETION, person_id="ann", payload="ann@mail.com")
+    opened.add(unique_id="stranger", kind=DeliveryKind.DELETION, person_id=None, payload="eve@mail.com")
+    deletions = Want(kind=DeliveryKind.DELETION, limit=10)
+    assert names(claim(opened, deletions)) == ["stranger"]
+    assert settle(opened, event, State.DELIVERED)
+    assert names(claim(opened, deletions)) == ["erasure"]
+
+
 def test_workers_that_claim_at_the_same_time_share_the_work(opened: OpenStore) -> None:
     for _ in range(40):
         opened.add()

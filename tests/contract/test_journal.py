@@ -31,6 +31,21 @@ def test_an_entry_comes_back_as_it_was_put_in(opened: OpenStore) -> None:
         assert getattr(stored, field) == getattr(message, field), field
 
 
+def test_a_damaged_row_is_told_as_such_and_hides_none_behind_it(opened: OpenStore) -> None:
+    for message_id in ("a", "b", "c"):
+        opened.append(messages=[factories.received(message_id=message_id)])
+    first, second, third = opened.entries()
+    sound = opened.overwrite(second.seq, b"\xa5\x5a" * 20)
+    rows = opened.entries()
+    assert [row.seq for row in rows] == [first.seq, second.seq, third.seq]
+    assert [row.is_damaged for row in rows] == [False, True, False]
+    damaged = rows[1].entry
+    assert (damaged.site_id, damaged.received_at) == ("shop", second.entry.received_at)
+    assert (damaged.messages, damaged.drops) == ([], {"unreadable": 1})
+    opened.overwrite(second.seq, sound)
+    assert opened.kept_ids() == ["a", "b", "c"]
+
+
 def test_entries_come_in_the_order_they_were_appended(opened: OpenStore) -> None:
     messages = [factories.received() for _ in range(20)]
     for index, message in enumerate(messages):

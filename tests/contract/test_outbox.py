@@ -25,7 +25,7 @@ def settle(opened: OpenStore, delivery: Claimed, state: State, *, owner: str = "
 
 def release(tx: Transaction, delivery: Unsent, state: State = State.READY, person_id: str = "person") -> None:
     tx.outbox.release(
-        delivery, state, person_id=person_id, reason=Reason.KLAVIYO_ABSENT, evidence="found", confidence=0.9,
+        "shop", delivery, state, person_id=person_id, reason=Reason.KLAVIYO_ABSENT, evidence="found", confidence=0.9,
         due_at=NOW, backfill=True,
     )  # fmt: skip
 

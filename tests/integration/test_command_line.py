@@ -1,19 +1,27 @@
 """The command line: what it says, how it ends, and that it never shows a traceback or a secret."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
+import pty
 import signal
 import socket
+import struct
+import subprocess
 import sys
+import termios
 import time
 from asyncio.subprocess import PIPE, Process
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from typer.testing import CliRunner, Result
 
+from e2e.servers import free_port
 from relay import doctor
 from relay.cli import app
 from relay.config import Secret, Settings, Site
@@ -371,7 +379,7 @@ def table(result: Result) -> list[list[str]]:
 async def test_the_dead_are_listed_with_what_they_died_of_and_stay_dead(world: World) -> None:
     await three_deaths(world)
     before = await world.deliveries()
-    result = await run_beside(world, "replay", "--list", COLUMNS="200")
+    result = await run_beside(world, "replay", "--list")
     assert result.exit_code == 0
     assert table(result) == [
         ["default", "Viewed Product", "2", "refused", "400 invalid /data/attributes/time"],
@@ -384,6 +392,61 @@ async def test_the_dead_are_listed_with_what_they_died_of_and_stay_dead(world: W
     assert ANN not in result.output
     assert "is odd" not in result.output, "Klaviyo's own words may quote an address"
     assert await world.deliveries() == before
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@in_world(hold_seconds=0, site_id="default")
+async def test_a_narrow_terminal_is_told_all_that_the_list_says(world: World, columns: int) -> None:
+    await three_deaths(world)
+    lines = await asyncio.to_thread(on_a_terminal, columns, of(world), "replay", "--list")
+    assert max(map(len, lines)) <= columns
+    for words in ("Viewed Product", "retries_exhausted", "400 invalid /data/attributes/time", "500 down"):
+        assert stands_in_a_column(lines, words), words
+
+
+@pytest.mark.parametrize("columns", ["40", None])
+@in_world(hold_seconds=0, site_id="default")
+async def test_a_list_that_goes_to_a_pipe_has_whole_lines(world: World, columns: str | None) -> None:
+    await three_deaths(world)
+    process = await start(world, "replay", "--list", **({"COLUMNS": columns} if columns else {}))
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    (line,) = (line for line in out.decode().splitlines() if "Viewed Product" in line)
+    assert line.split()[:-3] == [
+        "default",
+        "Viewed",
+        "Product",
+        "2",
+        "refused",
+        "400",
+        "invalid",
+        "/data/attributes/time",
+    ]
+
+
+def on_a_terminal(columns: int, settings: dict[str, str], *arguments: str) -> list[str]:
+    """The lines of the list that a command prints on a terminal so wide."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 25, columns, 0, 0))
+    environment = os.environ | settings | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "relay", *arguments]
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+            while part := os.read(ours, 10_000):
+                said += part
+    os.close(ours)
+    assert process.returncode == 0, said.decode()
+    listed = click.unstyle(said.decode()).partition("refused: ")[0]
+    return [line.rstrip() for line in listed.splitlines()]
+
+
+def stands_in_a_column(lines: list[str], words: str) -> bool:
+    """Whether the words are there, folded as they may be, between some two columns of the screen."""
+    wanted, width = words.replace(" ", ""), max(map(len, lines))
+    spans = ((a, b) for a in range(width) for b in range(a + 1, width + 1))
+    return any(wanted in "".join(line[a:b] for line in lines).replace(" ", "") for a, b in spans)
 
 
 def test_a_list_of_no_dead_says_so() -> None:
@@ -414,7 +477,7 @@ async def test_replay_lists_and_puts_back_the_named_and_no_other(
     world: World, options: list[str], named: set[str]
 ) -> None:
     dead = await three_deaths(world)
-    listed = await run_beside(world, "replay", "--list", *options, COLUMNS="200")
+    listed = await run_beside(world, "replay", "--list", *options)
     assert sum(int(row[2]) for row in table(listed)) == len(named)
     assert ("No delivery is dead." in listed.output) == (not named)
 
@@ -518,13 +581,6 @@ async def test_a_server_that_only_collects_may_run_beside_a_worker(world: World)
     _, log = await server.communicate()
     lock.release()
     assert server.returncode == 0, log.decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # The snippet

@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 
 from relay.config import Secret
+from relay.delivery.states import State
 from relay.forget import Erased, forget
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.pipeline.attribute import forgetting_hash
@@ -101,6 +102,33 @@ async def test_klaviyo_is_asked_to_erase_the_profile(world: World) -> None:
     ]
     assert ANN not in {profile.email for profile in world.sandbox.account.profiles}
     assert world.emails(ORDERED) == []
+
+
+@in_world(hold_seconds=0)
+async def test_the_erasure_at_klaviyo_is_the_last_thing_told_of_the_person(world: World) -> None:
+    shopper, laptop, other = world.browser(), world.browser(), world.browser()
+    for browser, address in ((shopper, ANN), (laptop, ANN), (other, BOB)):
+        await browser.identify(email=address)
+    await world.settle()
+    for browser in (shopper, laptop, other):
+        await browser.add_to_cart()
+    await world.process()
+    under_way = await world.store.transact(world.claim)  # calls that Klaviyo may get at any moment from now on
+    assert len(under_way) == 3
+    await erase(world)
+    await world.settle(MINUTE)
+    assert world.sandbox.account.deletions == []
+    # One has arrived; of the other nobody has heard again, so it counts as not sent, and never will be.
+    ann, *_ = (delivery for delivery in under_way if delivery.recipient and delivery.recipient.email == ANN)
+    now = world.clock.now()
+    await world.store.transact(
+        lambda tx: tx.dispatch.settle(ann, State.DELIVERED, lease_owner=world.DEAD, at=now), "shop"
+    )
+    await world.settle()
+    assert world.sandbox.account.deletions == []
+    await world.settle(HOUR)
+    assert [job["value"] for job in world.sandbox.account.deletions] == [ANN]
+    assert world.emails(CART) == [BOB]
 
 
 @in_world()

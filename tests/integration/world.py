@@ -278,7 +278,11 @@ class World:
     async def sums(self) -> Counter[str]:
         """The sums of messages, as ``accepted`` or ``dropped bot``."""
         rows = await self.store.transact(lambda tx: tx.ledger.counts())
-        return Counter({f"{name} {reason}".strip(): n for _, name, reason, n in rows})
+        return Counter({f"{name} {reason}".strip(): n for _, name, reason, n in rows if name != "label"})
+
+    async def labels(self) -> dict[str, int]:
+        """How often each class of evidence was right or wrong, as ``kx:right``."""
+        return dict(await self.store.transact(lambda tx: tx.ledger.labels(self.site.site_id)))
 
     def received(self, metric: str | None = None) -> list[RecordedEvent]:
         """The events Klaviyo counts, oldest first; of one metric (with suffix) if it is named."""

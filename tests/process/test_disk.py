@@ -344,6 +344,50 @@ def test_damage_to_the_journal_is_a_503_and_loses_nothing_that_was_processed(
     assert relay.stop() == 0
 
 
+def test_a_damaged_row_of_the_journal_is_set_aside_and_taken_up_once_it_is_restored(
+    relay: RelayProcess, klaviyo: SandboxControl, tmp_path: Path
+) -> None:
+    relay.start()
+    damaged, later = Carts(relay.url), Carts(relay.url)
+    with locked(tmp_path, STATE):  # what is collected now is not processed yet
+        damaged.start()
+        wait_until(lambda: len(damaged.acknowledged) >= 10, "batches are taken")
+        damaged.finish()
+        relay.kill()
+    with closing(sqlite3.connect(data(tmp_path) / JOURNAL)) as journal, journal:
+        sound = journal.execute("SELECT seq, body FROM journal").fetchall()
+        journal.executemany("UPDATE journal SET body = ? WHERE seq = ?", [(b"\xa5" * len(b), n) for n, b in sound])
+    relay.start()
+    later.start()
+    wait_until(lambda: len(later.acknowledged) >= 20, "batches are taken")
+    later.finish()
+    all_arrives(klaviyo, later)
+    assert relay.messages("dropped") == len(sound)
+    assert log_of(relay).count("a row of the journal cannot be read and is set aside") == len(sound)
+    assert "customer-" not in log_of(relay)
+    assert f"{len(sound)} rows are damaged and set aside" in command(relay, "doctor")
+    assert command(relay, "replay", "--failed").startswith("0 messages"), "damaged they stay"
+    assert f"{len(sound)} rows are damaged and set aside" in command(relay, "doctor")
+
+    assert relay.stop() == 0
+    with closing(sqlite3.connect(data(tmp_path) / JOURNAL)) as journal, journal:
+        journal.executemany("UPDATE journal SET body = ? WHERE seq = ?", [(body, seq) for seq, body in sound])
+    assert command(relay, "replay", "--failed").startswith(f"{len(damaged.acknowledged)} messages")
+    assert "are damaged" not in command(relay, "doctor")
+    relay.start()
+    all_arrives(klaviyo, damaged, later)
+    assert relay.messages("accepted") == len(damaged.acknowledged) + len(later.acknowledged)
+    assert relay.stop() == 0
+
+
+def command(relay: RelayProcess, *arguments: str) -> str:
+    """What another command says beside the relay."""
+    run = [sys.executable, "-m", "relay", *arguments]
+    done = subprocess.run(run, env=relay._environment, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
 # Locked
 
 
@@ -408,10 +452,10 @@ def test_a_start_beside_a_lock_takes_up_its_work_when_the_lock_is_gone(
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Another program writes in both files, and takes its time."""
+def locked(folder: Path, *names: str) -> Iterator[None]:
+    """Another program writes in both files, or in the named ones, and takes its time."""
     with contextlib.ExitStack() as stack:
-        for name in (STATE, JOURNAL):
+        for name in names or (STATE, JOURNAL):
             other = stack.enter_context(closing(sqlite3.connect(data(folder) / name, isolation_level=None)))
             other.execute("BEGIN EXCLUSIVE")
         yield

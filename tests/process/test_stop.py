@@ -32,10 +32,22 @@ def klaviyo() -> Iterator[SandboxControl]:
         yield SandboxControl(url)
 
 
+_made: list[RelayProcess] = []
+
+
+@pytest.fixture(autouse=True)
+def _none_outlives_its_test() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().kill()
+
+
 def relay_on(folder: Path, klaviyo_url: str, **settings: str) -> RelayProcess:
-    return RelayProcess(
+    relay = RelayProcess(
         folder, port=free_port(), shop_url="http://localhost", klaviyo_url=klaviyo_url, hold_seconds="0", **settings
     )
+    _made.append(relay)
+    return relay
 
 
 def carts(relay: RelayProcess, n: int) -> Carts:
@@ -156,7 +168,7 @@ def test_a_relay_told_to_stop_while_it_starts_leaves_a_database_that_starts(
         assert "Traceback" not in relay.log.read_text()
     relay.start()
     caller = carts(relay, 20)
-    relay.kill()
+    assert relay.stop() == 0
     all_arrives_once(relay, klaviyo, tmp_path, caller)
 
 

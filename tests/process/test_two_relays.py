@@ -1,14 +1,19 @@
 """Two real relays on one PostgreSQL: who holds the lease works, the other takes over, and nothing is sent twice."""
 
+import asyncio
 import contextlib
+import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from e2e.servers import RelayProcess, SandboxControl, free_port, served, wait_until
 from relay.demo.sandbox import Account, build_sandbox
+from relay.store.postgres import PostgresStore
 from tests.postgres import Server, own_server
 from tests.process.callers import Caller, Carts
 
@@ -28,7 +33,7 @@ def relays(tmp_path: Path, postgres: Server, klaviyo: SandboxControl) -> Iterato
 
 
 @contextlib.contextmanager
-def two_relays(folder: Path, url: str, klaviyo: SandboxControl) -> Iterator[list[RelayProcess]]:
+def two_relays(folder: Path, url: str, klaviyo: SandboxControl, **settings: str) -> Iterator[list[RelayProcess]]:
     """Two relays at work on the database at ``url``."""
     relays = []
     for name in ("one", "two"):
@@ -41,6 +46,7 @@ def two_relays(folder: Path, url: str, klaviyo: SandboxControl) -> Iterator[list
                 klaviyo_url=klaviyo.url,
                 hold_seconds="0",
                 database_url=url,
+                **settings,
             )
         )
     try:
@@ -119,6 +125,60 @@ def test_a_relay_that_stops_hands_over_what_it_has_not_sent(
     wait_until(lambda: acknowledged <= set(arrived(klaviyo)), "everything arrives", 60)
     assert all(event["deduplicated_repeats"] == 0 for event in klaviyo.state()["events"]), "a stop sends nothing again"
     assert relays[1].stop() == 0
+
+
+SITES = """
+[sites.north]
+write_key = "north"
+klaviyo_api_key = "pk_demo"
+klaviyo_url = "{url}"
+[sites.south]
+write_key = "south"
+klaviyo_api_key = "pk_demo"
+klaviyo_url = "{url}"
+"""
+
+
+def test_one_relay_sends_for_all_sites_of_one_account(
+    tmp_path: Path, postgres: Server, klaviyo: SandboxControl
+) -> None:
+    """Klaviyo's limits are per account: two relays that send for one would each take all of them."""
+    (tmp_path / "sites.toml").write_text(SITES.format(url=klaviyo.url))
+    url = postgres.database()
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(psycopg.connect(url, autocommit=True))
+        for role in ("sender", "processor"):
+            taken.execute("SELECT pg_advisory_lock(%s)", (lock(url, role, "north"),))
+        one, two = stack.enter_context(two_relays(tmp_path, url, klaviyo, config=str(tmp_path / "sites.toml")))
+        wait_until(lambda: at_work(one) >= {"sender south", "processor south"}, "one has what is to be had")
+        os.kill(pid(one), signal.SIGSTOP)  # it cannot take what is free now, and the other one can
+        taken.close()
+        wait_until(lambda: "processor north" in at_work(two), "the other one takes what is free")
+        assert not {name for name in at_work(two) if name.startswith("sender")}
+        os.kill(pid(one), signal.SIGCONT)
+        wait_until(lambda: at_work(one) >= {"sender north", "sender south"}, "one sends for both sites")
+        one.kill()
+        wait_until(lambda: at_work(two) >= {"sender north", "sender south"}, "the other one takes over")
+        assert two.stop() == 0
+    postgres.forget(url)
+
+
+def at_work(relay: RelayProcess) -> set[str]:
+    """The roles a relay has said it has, each with its site."""
+    lines = [json.loads(line) for line in relay.log.read_text().splitlines() if line.startswith("{")]
+    return {line["reason"] for line in lines if line["message"] == "at work"}
+
+
+def lock(url: str, role: str, site_id: str) -> int:
+    """The number of a lease."""
+    store = PostgresStore(url)
+    asyncio.run(store.close())
+    return store._key(role, site_id)
+
+
+def pid(relay: RelayProcess) -> int:
+    assert relay._process is not None
+    return relay._process.pid
 
 
 def test_a_database_that_crashes_and_comes_back_costs_nothing_but_time(tmp_path: Path, klaviyo: SandboxControl) -> None:

@@ -2,25 +2,43 @@
 
 import pytest
 
-from relay.identity.evidence import RECOGNISED, STRONG, WORTH, Evidence, Recognition
-from relay.identity.resolve import proven
+from relay.identity.evidence import BRIDGES, RECOGNISED, STRONG, WORTH, Evidence, Recognition
+from relay.identity.resolve import Link, proven
+
+
+def link(evidence: Evidence) -> Link:
+    return Link(person_id="p", evidence=evidence, first_at=1.0, last_at=2.0, message_id="m", sendable=True)
 
 
 def test_the_order_of_evidence() -> None:
     by_strength = sorted(WORTH, key=lambda evidence: WORTH[evidence].strength, reverse=True)
-    assert by_strength == [Evidence.ORDER, Evidence.SERVER, Evidence.FORM, Evidence.KX]
     assert by_strength == list(Evidence)
+    assert by_strength[:4] == [Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER, Evidence.FORM]
+    assert set(by_strength[-3:]) == BRIDGES
 
 
 def test_stronger_evidence_is_believed_more() -> None:
-    confidences = [WORTH[evidence].confidence for evidence in Evidence]
-    assert confidences == sorted(confidences, reverse=True)
-    assert all(0 < confidence < 1 for confidence in confidences)
+    for persons in ([e for e in Evidence if e not in BRIDGES], [e for e in Evidence if e in BRIDGES]):
+        confidences = [WORTH[evidence].confidence for evidence in persons]
+        assert confidences == sorted(confidences, reverse=True)
+        assert all(0 < confidence < 1 for confidence in confidences)
 
 
 @pytest.mark.parametrize(
     ("evidence", "strong"),
-    [(Evidence.ORDER, True), (Evidence.SERVER, True), (Evidence.FORM, True), (Evidence.KX, False)],
+    [
+        (Evidence.ORDER, True),
+        (Evidence.SIGNED_CUSTOMER, True),
+        (Evidence.SERVER, True),
+        (Evidence.FORM, True),
+        (Evidence.MAILBOX, False),
+        (Evidence.LINK, False),
+        (Evidence.KX, False),
+        (Evidence.PROFILE_LINK, False),
+        (Evidence.CLIENT_ID, False),
+        (Evidence.ANALYTICS, False),
+        (Evidence.CLICK, False),
+    ],
     ids=str,
 )
 def test_who_is_named_by_the_evidence_alone(evidence: Evidence, strong: bool) -> None:
@@ -46,7 +64,7 @@ def test_every_class_says_in_words_what_it_rests_on() -> None:
 def test_a_chain_is_as_sure_as_its_weakest_step(
     evidence: Evidence, recognition: Recognition, confidence: float, words: str
 ) -> None:
-    resolution = proven("p", evidence, recognition)
+    resolution = proven(link(evidence), recognition)
     assert (resolution.person_id, resolution.reason) == ("p", None)
     assert resolution.confidence == confidence
     assert words in resolution.evidence
@@ -55,4 +73,4 @@ def test_a_chain_is_as_sure_as_its_weakest_step(
 
 @pytest.mark.parametrize("recognition", [Recognition.DIRECT, Recognition.NONE])
 def test_what_needs_no_recognition_adds_no_words(recognition: Recognition) -> None:
-    assert proven("p", Evidence.FORM, recognition).evidence == WORTH[Evidence.FORM].words
+    assert proven(link(Evidence.FORM), recognition).evidence == WORTH[Evidence.FORM].words

@@ -15,7 +15,8 @@ from relay.config import Site
 from relay.identity.evidence import Recognition
 from relay.identity.identifiers import PRECEDENCE, Claims, Identifier, IdentifierKind
 from relay.model import Kind, Message, Trust
-from relay.pipeline.attribute import Attribution, Sender, attribute
+from relay.pipeline.attribute import Attribution, attribute
+from relay.pipeline.sender import Sender
 from relay.store.base import Transaction
 
 SITE = Site(site_id="shop", write_key="pk")

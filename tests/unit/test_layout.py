@@ -21,7 +21,7 @@ PURE = {
     "relay.klaviyo.properties", "relay.klaviyo.profiles", "relay.klaviyo.limits", "relay.klaviyo.currencies",
     "relay.klaviyo.answer", "relay.klaviyo.bulk", "relay.klaviyo.consent", "relay.klaviyo.lists",
     "relay.klaviyo.subscriptions", "relay.klaviyo.endpoints", "relay.delivery.breaker",
-    "relay.delivery.policy", "relay.delivery.states",
+    "relay.delivery.policy", "relay.delivery.states", "relay.delivery.quota",
 }  # fmt: skip
 #: What talks to a database, a socket or a person.
 WORLDLY = {"relay.store", "relay.web", "relay.klaviyo.client", "relay.delivery.worker", "relay.app", "relay.cli"}

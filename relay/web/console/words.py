@@ -25,6 +25,19 @@ REASONS: dict[Reason, str] = {
     ),
     Reason.NO_IDENTITY: "Nobody knows yet who this shopper is.",
     Reason.SHARED_DEVICE: "Several people use this browser and nothing says which of them it was. No guess is made.",
+    Reason.KIOSK: "Many people have used this browser on one day (a till, a kiosk). No guess is made.",
+    Reason.FORWARDED_LINK: (
+        "This browser is known by an e-mail's link alone, and that shopper's links were opened in too many browsers:"
+        " the e-mail has been passed on, and nobody can tell who reads it."
+    ),
+    Reason.SHARED_MAILBOX: (
+        "Only the address of a shared mailbox (info@, office@) was given in this browser, and that visit is over."
+    ),
+    Reason.ADDRESS_CORRECTED: "It names an address that the shopper corrected a moment later: a typing error.",
+    Reason.EVIDENCE_OFF: (
+        "What ties this browser to a person has named the wrong one too often in this shop, so it is switched off"
+        " (RELAY_MIN_PRECISION)."
+    ),
     Reason.IDENTITY_PENDING: "The shopper is known, but not yet an address that Klaviyo could be told.",
     Reason.ANONYMOUS: (
         "Nobody knows yet who this shopper is. This shop has such events filed under an anonymous ID: they start no"
@@ -89,6 +102,7 @@ DROPS: dict[DropReason, str] = {
     DropReason.PROCESSING_FAILED: (
         "a fault of the relay: kept in the journal for seven days; the log says what went wrong"
     ),
+    DropReason.UNREADABLE: "a damaged row of the journal, kept there for seven days; relay doctor says what to do",
 }
 
 #: What each state means, in the order of a delivery's life.

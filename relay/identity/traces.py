@@ -1,0 +1,193 @@
+"""What a browser leaves behind that another record may carry too: cart tokens, client IDs, click IDs. Pure.
+
+A trace ties two visitors (two cookie jars), never a visitor and a person: whoever is known in the one is found from the
+other for as long as both traces stand. Nothing derived is stored, so what is unlinked there is gone here at once.
+
+Invariants kept here:
+- a value seen in more jars than its kind allows ties none of them (a viral link, a shared cart, a copied ID);
+- a click ID ties only by the hand-over from an app's browser to the device's own: exactly two jars, minutes apart, the
+  same network, the same operating system, one of the two inside an app;
+- ``gbraid``, ``wbraid``, ``srsltid`` and ``utm_*`` never tie anything: they name a campaign, not a click.
+
+Source of the rules: field practice of identity graphs (Snowplow: 2 to 5 values a user are normal, tens mean that the
+value is no identifier) and the ad platforms' own words of what their parameters name.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_address
+from typing import Any
+
+from msgspec import Struct
+from user_agents import parse as parse_user_agent
+
+from relay.identity.evidence import Evidence
+from relay.model import Commerce, Trust
+
+
+class TraceKind(StrEnum):
+    """What kind of value was left. The order is that of their worth."""
+
+    CART = "cart"
+    CHECKOUT = "checkout"
+    CLIENT_ID = "client_id"  #: of Shopify's Web Pixels
+    GA = "_ga"
+    FBP = "_fbp"
+    CLICK = "click"
+
+
+class Trace(Struct, frozen=True):
+    """One value in its normal form."""
+
+    kind: TraceKind
+    value: str
+
+
+class Sighting(Struct, frozen=True, kw_only=True):
+    """A trace in one visitor's jar: since when, until when (epoch seconds), on which network, in which browser."""
+
+    kind: TraceKind
+    visitor_id: str
+    first_at: float
+    last_at: float
+    network: str | None
+    browser: str | None
+
+
+class Rule(Struct, frozen=True):
+    evidence: Evidence
+    most_jars: int
+
+
+#: A jar that loses our cookie and keeps the shop's gets a new visitor each time: a handful is one browser's history.
+RULES = {
+    TraceKind.CART: Rule(Evidence.CLIENT_ID, 3),
+    TraceKind.CHECKOUT: Rule(Evidence.CLIENT_ID, 3),
+    TraceKind.CLIENT_ID: Rule(Evidence.CLIENT_ID, 5),
+    TraceKind.GA: Rule(Evidence.ANALYTICS, 5),
+    TraceKind.FBP: Rule(Evidence.ANALYTICS, 5),
+    TraceKind.CLICK: Rule(Evidence.CLICK, 2),
+}
+#: One more than any rule allows is enough to know that a value is everybody's.
+ENOUGH = max(rule.most_jars for rule in RULES.values()) + 1
+#: "Open in browser" is tapped within minutes.
+HANDOVER_SECONDS = 600.0
+#: A server's order names the browser that had its cart within a session.
+CART_SECONDS = 30 * 60.0
+
+#: Parameters that name one click of one person.
+_CLICKS = frozenset(
+    {
+        "gclid", "dclid", "fbclid", "ttclid", "msclkid", "twclid", "li_fat_id", "epik", "ScCid", "sccid", "rdt_cid",
+        "irclickid", "cjevent", "sscid", "awc", "qclid", "dicbo", "obclid", "tblci", "ndclid",
+    }
+)  # fmt: skip
+#: Real values are longer; what templates print for a missing one is not.
+_SHORTEST, _LONGEST = 8, 1000
+_GA = re.compile(r"GA\d\.\d+\.(\d{5,}\.\d{9,})")
+_FBP = re.compile(r"fb\.\d\.\d{10,}\.\d+")
+_IN_APP = re.compile(
+    r"FBAN|FBAV|FB_IAB|Instagram|musical_ly|BytedanceWebview|TikTok|Snapchat|Pinterest|Twitter|LinkedInApp|Line/"
+    r"|MicroMessenger|KAKAOTALK|GSA/|; wv\)"
+)
+
+
+def traces(context: Mapping[str, Any], commerce: Commerce, trust: Trust) -> tuple[Trace, ...]:
+    """What a call with this ``context`` leaves. Klaviyo's own answers leave nothing."""
+    if trust is Trust.KLAVIYO:
+        return ()
+    shop = _table(context, "shopify")
+    cookies, clicks = _table(context, "cookies"), _table(context, "clickIds")
+    ga, fbp = _GA.fullmatch(_text(cookies.get("_ga"))), _FBP.fullmatch(_text(cookies.get("_fbp")))
+    checkout = _text(shop.get("checkoutToken"))
+    cart = _text(shop.get("cartToken")) or _text(commerce.cart_token).partition("?")[0]
+    found = [
+        (TraceKind.CART, cart if cart != checkout else ""),
+        (TraceKind.CHECKOUT, checkout),
+        (TraceKind.CLIENT_ID, _text(shop.get("clientId"))),
+        (TraceKind.GA, ga[1] if ga else ""),
+        (TraceKind.FBP, fbp[0] if fbp else ""),
+        *((TraceKind.CLICK, f"{name}={value}") for name, raw in clicks.items() if (value := _click(name, raw))),
+    ]
+    return tuple(Trace(kind, value) for kind, value in found if _SHORTEST <= len(value) <= _LONGEST)
+
+
+def _click(name: str, raw: object) -> str:
+    value = _text(raw)
+    return value if name in _CLICKS and len(value) >= _SHORTEST else ""
+
+
+def neighbours(mine: str, sightings: Sequence[Sequence[Sighting]]) -> dict[str, Evidence]:
+    """The visitors that are the browser of visitor ``mine`` too, each with the best evidence of it.
+
+    ``sightings`` holds, for each trace of the visitor's, the jars it was seen in (up to ``ENOUGH`` of them).
+    """
+    found: dict[str, Evidence] = {}
+    for jars in sightings:
+        rule = RULES[jars[0].kind] if jars else None
+        if rule is None or not 2 <= len(jars) <= rule.most_jars:
+            continue
+        if rule.evidence is Evidence.CLICK and not is_handover(*jars):
+            continue
+        for jar in jars:
+            if jar.visitor_id != mine:
+                found[jar.visitor_id] = min(found.get(jar.visitor_id, rule.evidence), rule.evidence, key=_rank)
+    return found
+
+
+def is_handover(one: Sighting, other: Sighting) -> bool:
+    """Whether a click went from an app's own browser to the device's: the one case of a click ID in two jars that is
+    one person's, and not a link that was passed on."""
+    if one.browser is None or other.browser is None or one.network is None:
+        return False
+    system, _, program = one.browser.partition("/")
+    other_system, _, other_program = other.browser.partition("/")
+    return (
+        abs(one.first_at - other.first_at) <= HANDOVER_SECONDS
+        and one.network == other.network
+        and system == other_system
+        and program.startswith(_APP) != other_program.startswith(_APP)
+    )
+
+
+def network(ip: str | None) -> str | None:
+    """The network an address is in: its first 24 bits (IPv4) or 64 (IPv6). None for no address, or a bad one."""
+    try:
+        address = ip_address(ip or "")
+    except ValueError:
+        return None
+    if not isinstance(address, IPv4Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    kept = 24 if isinstance(address, IPv4Address) else 64
+    return f"{int(address) >> (address.max_prefixlen - kept):x}/{kept}"
+
+
+_APP = "app:"
+
+
+@lru_cache(maxsize=10_000)
+def browser(user_agent: str | None) -> str | None:
+    """Operating system and browser, as ``iOS/Mobile Safari``, or ``iOS/app:Instagram`` inside an app.
+
+    Parsing an unseen string takes 2 ms, so this runs behind a cache, and never while collecting.
+    """
+    if not user_agent:
+        return None
+    parsed = parse_user_agent(user_agent)
+    app = _IN_APP.search(user_agent)
+    return f"{parsed.os.family}/{_APP + app[0].strip('/;) ') if app else parsed.browser.family}"
+
+
+def _rank(evidence: Evidence) -> int:
+    return list(Evidence).index(evidence)
+
+
+def _table(context: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = context.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""

@@ -1,0 +1,119 @@
+"""Late identity: what waited for its person goes out when the person is found, on any of their browsers."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from relay.config import Site
+from relay.delivery.states import State
+from relay.identity import traces
+from relay.identity.evidence import WORTH, Recognition
+from relay.identity.identifiers import IdentifierKind
+from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, late, proven
+from relay.model import ABANDONMENT_KINDS, Reason
+from relay.pipeline.decide import send
+from relay.pipeline.sender import Sender
+from relay.pipeline.whose import is_kiosk, whose
+from relay.store.base import Transaction
+from relay.store.rows import Unsent
+
+
+def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, sender: Sender) -> None:
+    """Let what waits for the person go, on every one of their visitors, and on those that are the same browsers. Only
+    what waits: an event that has been filed under an anonymous ID is not sent again under a name."""
+    visitors = tx.graph.visitors_of(site.site_id, person_id)
+    bought_at = last_order(tx, site, visitors, person_id)
+    reached = list(dict.fromkeys([*visitors, *_same_browsers(tx, site, visitors)]))
+    waiting = {
+        delivery.delivery_id: delivery
+        for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
+        for delivery in tx.outbox.unsent(site.site_id, visitors=reached, person_id=member, states=[State.WAITING])
+    }
+    for _, delivery in sorted(waiting.items()):
+        if sender.now - delivery.occurred_at > site.waiting_seconds:
+            continue  # too late: it expires when the house is kept next
+        found = _resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
+        if found is None:
+            continue
+        decision = send(delivery.cause, site, occurred_at=delivery.occurred_at, now=sender.now)
+        tx.outbox.release(
+            site.site_id,
+            delivery,
+            decision.state,
+            person_id=person_id,
+            reason=decision.reason,
+            evidence=found.evidence,
+            confidence=found.confidence,
+            due_at=decision.due_at,
+            backfill=decision.backfill
+            or delivery.backfill
+            or is_over(delivery.commerce_kind, delivery.occurred_at, bought_at),
+            proof=proof(found),
+        )
+
+
+def proof(resolution: Resolution) -> str | None:
+    """What a resolution rests on, as it is kept with the delivery."""
+    return None if resolution.sign is None else msgspec.json.encode(resolution.sign).decode()
+
+
+def is_over(kind: str, occurred_at: float, bought_at: float | None) -> bool:
+    """Whether an order has ended the story of this event: nobody has abandoned what was bought afterwards."""
+    return kind in ABANDONMENT_KINDS and bought_at is not None and occurred_at <= bought_at
+
+
+def last_order(tx: Transaction, site: Site, visitors: Sequence[str], person_id: str | None) -> float | None:
+    """When these visitors, or this person, last placed an order; None if they never did."""
+    persons = tx.graph.members(site.site_id, person_id) if person_id is not None else []
+    return tx.outbox.last_order_at(site.site_id, visitors=visitors, person_ids=persons)
+
+
+def _same_browsers(tx: Transaction, site: Site, visitors: Sequence[str]) -> list[str]:
+    """The visitors that are the browsers of these too."""
+    return [
+        other for visitor in visitors for other in traces.neighbours(visitor, tx.traces.shared(site.site_id, visitor))
+    ]
+
+
+def _resolution(
+    tx: Transaction, site: Site, delivery: Unsent, person_id: str, *, sign_at: float, sender: Sender
+) -> Resolution | None:
+    # A list or a subscription is for whom the call has named, never for who was in the same browser.
+    if delivery.visitor_id is not None and delivery.cause is not Reason.ASKED:
+        links = tx.graph.links(site.site_id, delivery.visitor_id)
+        if _is_of_another(tx, site, delivery, person_id, links, sign_at):
+            return None
+        mine = [link for link in links if link.person_id == person_id]
+        same_visitor = delivery.visitor_id == sender.visitor_id
+        recognition = sender.recognition if same_visitor else Recognition.COOKIE
+        kiosk = is_kiosk(tx, site.site_id, delivery.visitor_id, links, sign_at)
+        if mine and late(links, person_id, delivery.occurred_at, sign_at, is_kiosk=kiosk, off=sender.off):
+            best = max(mine, key=lambda link: WORTH[link.evidence].strength)
+            return proven(best, recognition)
+        if not links:
+            found = whose(tx, site.site_id, delivery.visitor_id, recognition, sign_at, off=sender.off)
+            if found.person_id == person_id and found.reason is None:
+                return found
+    if delivery.person_id is not None and tx.graph.canonical(site.site_id, delivery.person_id) == person_id:
+        # The call named this person itself; only the address was missing.
+        return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
+    return None
+
+
+def _is_of_another(
+    tx: Transaction, site: Site, delivery: Unsent, person_id: str, links: Sequence[Link], sign_at: float
+) -> bool:
+    """Whether another person did this, who had signed in by an ID alone: then it waits for their address.
+
+    Whoever gives an address in the same browser, the same session and without signing out in between, is that person.
+    """
+    if delivery.person_id is None:
+        return False
+    owner = tx.graph.canonical(site.site_id, delivery.person_id)
+    if owner == person_id:
+        return False
+    is_session = 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS
+    if is_session and owner in {link.person_id for link in links}:
+        return False
+    # Known by nothing but a link's _kx: that is the link's recipient, not somebody who had signed in.
+    return any(i.kind is not IdentifierKind.KX for i in tx.graph.identifiers_of(site.site_id, owner))

@@ -1,0 +1,86 @@
+"""What is held is looked at again when something new is heard of its browser: it has not left yet.
+
+| heard                                                | what is held for another                                     |
+|------------------------------------------------------|--------------------------------------------------------------|
+| somebody else gives a strong sign in the session     | theirs, if the other was known from before the session or by |
+|                                                      | a link alone; it stays, if the other has signed in in this    |
+|                                                      | session or has signed out since                              |
+| the same shopper corrects the address just typed     | theirs; what names the wrong address is not sent             |
+| a recipient's links have gone round                  | nobody's, as far as it rests on such a link alone            |
+"""
+
+import msgspec
+
+from relay.config import Site
+from relay.delivery.states import State
+from relay.identity import guards
+from relay.identity.evidence import LINKS, STRONG, WORTH, Recognition
+from relay.identity.identifiers import Claims, IdentifierKind
+from relay.identity.resolve import SESSION_SECONDS, Resolution, Sign
+from relay.model import DeliveryKind, Reason
+from relay.pipeline.late import proof
+from relay.store.base import Transaction
+from relay.store.rows import Unsent
+
+_HELD = (State.HELD, State.READY)
+
+
+def for_sign(
+    tx: Transaction, site: Site, visitor_id: str, named: Resolution, claims: Claims, *, at: float, now: float
+) -> None:
+    """``named.person_id`` has just given a strong sign in this browser at ``at``."""
+    person_id = named.person_id
+    signed_out_at = tx.graph.signed_out_at(site.site_id, visitor_id) or 0.0
+    for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id], states=_HELD):
+        is_session = 0 <= at - delivery.occurred_at <= SESSION_SECONDS
+        if delivery.kind is not DeliveryKind.EVENT or delivery.cause is Reason.ASKED or not is_session:
+            continue
+        if delivery.occurred_at <= signed_out_at <= at:
+            continue
+        other = delivery.person_id and tx.graph.canonical(site.site_id, delivery.person_id)
+        sign = _sign(tx, site, delivery)
+        if other is None or other == person_id or sign is None or person_id is None:
+            continue
+        corrected = _corrects(tx, site, other, claims, since=at - SESSION_SECONDS)
+        if sign.recognition is Recognition.DIRECT:
+            if corrected:
+                tx.outbox.suppress(delivery, Reason.ADDRESS_CORRECTED, at=now)
+        elif corrected or not _in_this_session(sign, at):
+            tx.outbox.reassign(
+                site.site_id,
+                delivery,
+                person_id=person_id,
+                evidence=named.evidence,
+                confidence=named.confidence,
+                proof=proof(named),
+            )
+    for link in tx.graph.links(site.site_id, visitor_id):
+        if link.person_id != person_id and _corrects(tx, site, link.person_id, claims, since=at - SESSION_SECONDS):
+            tx.graph.unlink(site.site_id, visitor_id, link.person_id, None, at=at, reason="corrected")
+
+
+def for_links_gone_round(tx: Transaction, site: Site, person_id: str, *, now: float) -> None:
+    """The person's links have been opened by too many browsers."""
+    for delivery in tx.outbox.unsent(site.site_id, person_id=person_id, states=_HELD):
+        sign = _sign(tx, site, delivery)
+        if sign is not None and sign.evidence in LINKS:
+            tx.outbox.suppress(delivery, Reason.FORWARDED_LINK, at=now)
+
+
+def _in_this_session(sign: Sign, at: float) -> bool:
+    """Whether the other person gave a sign of their own in the session in which somebody else now gives one."""
+    return sign.bridge is None and WORTH[sign.evidence].strength >= STRONG and at - sign.at <= SESSION_SECONDS
+
+
+def _corrects(tx: Transaction, site: Site, other: str, claims: Claims, *, since: float) -> bool:
+    """Whether the address now given corrects the other's, which was first heard in this session and is all there is."""
+    given = next((i.value for i in claims.identifiers if i.kind is IdentifierKind.EMAIL), None)
+    if given is None or not tx.graph.is_new(site.site_id, other, since=since):
+        return False
+    theirs = [i.value for i in tx.graph.identifiers_of(site.site_id, other) if i.kind is IdentifierKind.EMAIL]
+    return len(theirs) == 1 and guards.is_correction(theirs[0], given)
+
+
+def _sign(tx: Transaction, site: Site, delivery: Unsent) -> Sign | None:
+    kept = tx.outbox.proof(site.site_id, delivery.delivery_id)
+    return None if kept is None else msgspec.json.decode(kept, type=Sign)

@@ -1,0 +1,39 @@
+-- What a browser has left that another record may carry too (cart tokens, client IDs, click IDs), by hash.
+CREATE TABLE IF NOT EXISTS traces (
+    site_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    hash BYTEA NOT NULL,
+    visitor_id TEXT NOT NULL,
+    first_at DOUBLE PRECISION NOT NULL,
+    last_at DOUBLE PRECISION NOT NULL,
+    network TEXT,
+    browser TEXT,
+    PRIMARY KEY (site_id, kind, hash, visitor_id)
+);
+CREATE INDEX IF NOT EXISTS traces_by_visitor ON traces (site_id, visitor_id);
+CREATE INDEX IF NOT EXISTS traces_by_age ON traces (site_id, last_at);
+
+-- How many new identifiers an address has brought within an hour. source: a hash of the address.
+CREATE TABLE IF NOT EXISTS claims (
+    site_id TEXT NOT NULL,
+    source BYTEA NOT NULL,
+    since DOUBLE PRECISION NOT NULL,
+    n BIGINT NOT NULL,
+    PRIMARY KEY (site_id, source)
+);
+
+-- Why a delivery is its person's, as it stood when that was decided.
+CREATE TABLE IF NOT EXISTS proofs (
+    site_id TEXT NOT NULL,
+    delivery_id BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (site_id, delivery_id)
+);
+
+-- When a visitor last signed out, whoever it was: a cookie that another script left behind is of before.
+CREATE TABLE IF NOT EXISTS sign_outs (
+    site_id TEXT NOT NULL,
+    visitor_id TEXT NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (site_id, visitor_id)
+);

@@ -1,0 +1,553 @@
+"""Persons found across browsers, and the guards against the wrong one: whole stories, from the door to Klaviyo."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from relay.identity import guards
+from relay.identity.evidence import Evidence
+from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, Browser, World, in_world, klaviyo_script
+from tests.unit.test_traces import INSTAGRAM, SAFARI
+
+ANN, BOB, CLEO, DORA = (f"{name}@mail.com" for name in ("ann", "bob", "cleo", "dora"))
+GA = {"cookies": {"_ga": "GA1.1.1234567890.1700000000"}}
+CLICK = {"clickIds": {"fbclid": "IwAR0abcdefghijklmnop"}}
+TOKEN = "hWN1xPt0ken"
+
+
+async def known(world: World, context: Mapping[str, Any], email: str = ANN, **headers: str) -> Browser:
+    """A browser whose shopper has given an address."""
+    shopper = world.browser(**headers)
+    shopper.context = dict(context)
+    await shopper.identify(email=email)
+    await world.settle()
+    return shopper
+
+
+# One browser, two visitors
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        pytest.param(GA, "it has the analytics ID of a browser we know", id="_ga"),
+        pytest.param({"cookies": {"_fbp": "fb.1.1700000000000.987654321"}}, "the analytics ID", id="_fbp"),
+        pytest.param({"shopify": {"clientId": "0c1d2e3f-aaaa"}}, "the shop's own ID of a browser", id="client ID"),
+        pytest.param({"shopify": {"cartToken": TOKEN}}, "the shop's own ID of a browser", id="cart"),
+    ],
+)
+@in_world()
+async def test_a_browser_that_has_lost_our_cookie_is_known_by_what_the_shop_left(
+    world: World, context: dict[str, Any], words: str
+) -> None:
+    shopper = await known(world, context)
+    shopper.lose_everything()
+    await world.settle(9 * DAY)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    (cart,) = world.received(CART)
+    assert words in cart.properties["BackflowEvidence"]
+    assert "this person gave an e-mail address" in cart.properties["BackflowEvidence"]
+    assert cart.properties["BackflowConfidence"] <= 0.97
+
+
+@in_world()
+async def test_what_waited_is_sent_when_the_browser_turns_out_to_be_a_known_one(world: World) -> None:
+    stranger = world.browser()
+    await stranger.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await known(world, GA)
+    stranger.context = dict(GA)
+    await stranger.post({"type": "page"})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_what_waited_is_sent_when_the_same_browser_names_its_person_later_as_another_visitor(
+    world: World,
+) -> None:
+    before = world.browser()
+    before.context = dict(GA)
+    await before.add_to_cart()
+    await world.settle()
+    await known(world, GA)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_an_analytics_id_in_many_jars_is_nobodys(world: World) -> None:
+    await known(world, GA)
+    for _ in range(5):
+        copy = world.browser()
+        copy.context = dict(GA)
+        await copy.post({"type": "page"})
+    await world.settle()
+    stranger = world.browser()
+    stranger.context = dict(GA)
+    await stranger.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_two_known_browsers_that_share_a_value_say_nothing_of_a_third(world: World) -> None:
+    await known(world, GA, ANN)
+    await known(world, GA, BOB)
+    third = world.browser()
+    third.context = dict(GA)
+    await third.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert ("Added to Cart", "waiting", "shared_device") in await world.fates()
+
+
+@in_world()
+async def test_nothing_is_found_through_two_bridges(world: World) -> None:
+    await known(world, GA)
+    between = world.browser()
+    between.context = GA | {"shopify": {"cartToken": TOKEN}}
+    await between.post({"type": "page"})
+    stranger = world.browser()
+    stranger.context = {"shopify": {"cartToken": TOKEN}}
+    await stranger.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_signing_out_in_one_browser_holds_for_what_was_derived_from_it(world: World) -> None:
+    shopper = await known(world, GA)
+    await shopper.sign_out()
+    other = world.browser()
+    other.context = dict(GA)
+    await other.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_global_privacy_control_ties_no_browsers(world: World) -> None:
+    await known(world, GA)
+    private = world.browser(**{"Sec-GPC": "1"})
+    private.context = dict(GA)
+    await private.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert len(await world.rows("SELECT DISTINCT visitor_id FROM traces")) == 1
+
+
+# From an app's browser to the device's own
+
+
+@in_world()
+async def test_a_click_handed_over_from_an_app_brings_its_person_along(world: World) -> None:
+    await known(world, CLICK, **{"User-Agent": INSTAGRAM})
+    world.clock.advance(2 * MINUTE)
+    own = world.browser(**{"User-Agent": SAFARI})
+    own.context = dict(CLICK)
+    await own.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    (cart,) = world.received(CART)
+    assert "handed over to it from an app's browser" in cart.properties["BackflowEvidence"]
+
+
+@in_world()
+async def test_a_click_that_goes_round_ties_nobody_any_more(world: World) -> None:
+    await known(world, CLICK, **{"User-Agent": INSTAGRAM})
+    friend = world.browser(**{"User-Agent": SAFARI})
+    friend.context = dict(CLICK)
+    await friend.post({"type": "page"})
+    third = world.browser(**{"User-Agent": SAFARI})
+    third.context = dict(CLICK)
+    await third.post({"type": "page"})
+    await friend.add_to_cart()
+    await third.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_a_click_hours_later_is_a_link_that_was_passed_on(world: World) -> None:
+    await known(world, CLICK, **{"User-Agent": INSTAGRAM})
+    world.clock.advance(HOUR)
+    friend = world.browser(**{"User-Agent": SAFARI})
+    friend.context = dict(CLICK)
+    await friend.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+# What the shop's server says of a cart
+
+
+@in_world()
+async def test_a_servers_order_names_the_browser_that_had_its_cart(world: World) -> None:
+    shopper = world.browser()
+    shopper.context = {"shopify": {"cartToken": TOKEN}}
+    await shopper.post({"type": "page"})
+    await world.settle()
+    order = {"order_id": "1042", "total": 20, "currency": "EUR", "products": [LAMP], "email": ANN, "cart_token": TOKEN}
+    await world.server({"type": "track", "event": "Order Completed", "properties": order})
+    await world.settle(DAY)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    (cart,) = world.received(CART)
+    assert "reported an order" in cart.properties["BackflowEvidence"]
+
+
+@in_world()
+async def test_a_servers_order_names_no_browser_that_had_its_cart_long_ago(world: World) -> None:
+    shopper = world.browser()
+    shopper.context = {"shopify": {"cartToken": TOKEN}}
+    await shopper.post({"type": "page"})
+    await world.settle(2 * HOUR)
+    order = {"order_id": "1042", "total": 20, "products": [LAMP], "email": ANN, "cart_token": TOKEN}
+    await world.server({"type": "track", "event": "Order Completed", "properties": order})
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+# Guards
+
+
+@in_world()
+async def test_a_kiosks_anonymous_carts_are_nobodys_even_in_the_session_of_a_sign(world: World) -> None:
+    kiosk = world.browser()
+    for email in (ANN, BOB, CLEO):
+        await kiosk.identify(email=email)
+        world.clock.advance(5 * MINUTE)
+    await kiosk.add_to_cart()
+    await world.settle()
+    await kiosk.identify(email=DORA)
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert ("Added to Cart", "waiting", "kiosk") in await world.fates()
+    # Whoever names themselves is still served.
+    await kiosk.track("Checkout Started", {"products": [LAMP], "email": DORA})
+    await world.pass_hold()
+    assert world.emails("Started Checkout - Backup Flow") == [DORA]
+
+
+@in_world()
+async def test_a_mail_that_goes_round_names_nobody_by_its_link_but_its_recipient_where_they_are_known(
+    world: World,
+) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    readers = [world.browser() for _ in range(guards.LINK_BROWSERS + 1)]
+    for reader in readers:
+        await reader.land(kx)
+        await world.settle(MINUTE)
+    recipient = await known(world, {})
+    await recipient.land(kx)
+    for reader in readers:
+        await reader.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert {fate for fate in await world.fates() if fate[0] == "Added to Cart"} == {
+        ("Added to Cart", "waiting", "forwarded_link")
+    }
+    await recipient.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_link_of_long_ago_does_not_say_whose_hands_the_browser_is_in(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    reader = world.browser()
+    await reader.land(kx)
+    await world.settle(guards.LINK_LIFE_SECONDS + DAY)
+    await reader.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_a_shared_mailbox_is_written_to_for_the_visit_in_which_it_was_given(world: World) -> None:
+    buyer = world.browser()
+    await buyer.add_to_cart()
+    await buyer.identify(email="office@mail.com")
+    await world.pass_hold()
+    assert world.emails(CART) == ["office@mail.com"]
+    await world.settle(DAY)
+    await buyer.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == ["office@mail.com"]
+    assert ("Added to Cart", "waiting", "shared_mailbox") in await world.fates()
+
+
+@in_world()
+async def test_an_address_that_tries_out_identifiers_is_not_believed_any_more(world: World) -> None:
+    for n in range(guards.CLAIMS_AN_ADDRESS + 5):
+        await world.browser().identify(email=f"guess{n}@mail.com")
+    await world.process()
+    persons = await world.rows("SELECT * FROM persons")
+    assert len(persons) == guards.CLAIMS_AN_ADDRESS
+    assert (await world.sums())["refused_identifier claims_of_one_address"] == 5
+    world.clock.advance(guards.CLAIM_WINDOW_SECONDS + 1)
+    await world.browser().identify(email=ANN)
+    await world.process()
+    assert len(await world.rows("SELECT * FROM persons")) == guards.CLAIMS_AN_ADDRESS + 1
+
+
+@in_world(identifier_limits={"email": 2})
+async def test_a_person_gets_no_more_addresses_than_the_site_allows(world: World) -> None:
+    for email in (ANN, BOB, CLEO):
+        await world.server({"type": "identify", "userId": "7", "traits": {"email": email}})
+    await world.process()
+    assert len(await world.rows("SELECT * FROM identifiers WHERE kind = 'email'")) == 2
+    assert (await world.sums())["refused_identifier limit_email"] == 1
+
+
+@in_world()
+async def test_a_person_whose_browsers_multiply_is_noted_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(guards.ALARM_BROWSERS + 3):
+        await world.browser().identify(email=ANN)
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 1
+    assert [r.message for r in caplog.records if r.name == "relay.identity"] == ["a person gains browsers fast"]
+    assert ANN not in caplog.text
+
+
+# What is held is looked at again
+
+
+@in_world()
+async def test_a_cart_filled_before_somebody_else_signs_in_is_theirs(world: World) -> None:
+    tablet = await known(world, {})
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await world.settle(MINUTE)
+    await tablet.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+
+
+@in_world()
+async def test_a_cart_filled_after_somebody_has_signed_in_stays_theirs(world: World) -> None:
+    laptop = await known(world, {})
+    await laptop.add_to_cart()
+    await world.settle(MINUTE)
+    await laptop.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_cart_filled_before_somebody_has_signed_out_stays_theirs(world: World) -> None:
+    tablet = await known(world, {})
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await tablet.sign_out()
+    await world.settle(MINUTE)
+    await tablet.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_klaviyos_cookie_does_not_bring_back_who_has_signed_out(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    cookie = base64.b64encode(json.dumps({"cid": "Y2lk", "$exchange_id": kx}).encode()).decode()
+    tablet = await known(world, {})
+    await tablet.sign_out()
+    tablet.context = {"cookies": {"__kla_id": cookie}}
+    await tablet.add_to_cart()
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    tablet.context = {}
+    await tablet.land(kx)
+    await world.settle()
+    await tablet.add_to_cart()
+    await world.pass_hold()
+    assert ANN in world.emails(CART), "a link that is opened is a new sign"
+
+
+@in_world()
+async def test_an_event_is_held_for_as_long_as_the_shopper_stays_where_klaviyos_script_runs(world: World) -> None:
+    shopper = await known(world, {})
+    await world.settle(DAY)
+    shopper.context = klaviyo_script(identified=False)
+    await shopper.add_to_cart()
+    for _ in range(8):
+        await world.settle(2 * MINUTE)
+        await shopper.post({"type": "page"})
+    assert world.received(CART) == []
+    shopper.context = klaviyo_script(identified=True)
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert world.received(CART) == [], "Klaviyo replays it itself"
+
+
+@in_world()
+async def test_an_event_is_held_for_no_longer_than_a_session(world: World) -> None:
+    shopper = await known(world, {})
+    shopper.context = klaviyo_script(identified=False)
+    await shopper.add_to_cart()
+    for _ in range(15):
+        await world.settle(2 * MINUTE)
+        await shopper.post({"type": "page"})
+    await world.settle()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_typing_error_that_is_corrected_takes_the_cart_along(world: World) -> None:
+    shopper = world.browser()
+    await shopper.add_to_cart()
+    await shopper.track("Checkout Started", {"products": [LAMP], "email": "amn@mail.com"})
+    await world.settle(MINUTE)
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    assert world.received("Started Checkout - Backup Flow") == []
+    assert ("Started Checkout", "suppressed", "address_corrected") in await world.fates()
+    await world.settle(3 * DAY)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN, ANN], "the wrong address makes no shared device"
+
+
+@in_world()
+async def test_a_known_persons_like_address_is_no_typing_error(world: World) -> None:
+    await known(world, {}, "anna@family.com")
+    await world.settle(DAY)
+    laptop = world.browser()
+    await laptop.track("Checkout Started", {"products": [LAMP], "email": "anna@family.com"})
+    await laptop.identify(email="anne@family.com")
+    await world.pass_hold()
+    assert world.emails("Started Checkout - Backup Flow") == ["anna@family.com"]
+
+
+@in_world()
+async def test_whoever_types_an_address_outdoes_the_mails_link_they_came_by(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    friend = world.browser()
+    await friend.land(kx)
+    await world.settle()
+    await friend.add_to_cart()
+    await world.settle(MINUTE)
+    await friend.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+
+
+@in_world()
+async def test_what_is_held_for_a_link_is_recalled_when_the_mail_goes_round(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    reader = world.browser()
+    await reader.land(kx)
+    await world.settle()
+    await reader.add_to_cart()
+    for _ in range(guards.LINK_BROWSERS):
+        await world.browser().land(kx)
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert ("Added to Cart", "suppressed", "forwarded_link") in await world.fates()
+
+
+@in_world()
+async def test_what_klaviyos_script_has_queued_is_its_own_once_it_is_told_the_address(world: World) -> None:
+    seen = klaviyo_script(identified=False)["klaviyo"]
+    shopper, blocked = world.browser(), world.browser()
+    await blocked.add_to_cart()
+    await blocked.post(
+        {"type": "identify", "traits": {"email": BOB}, "context": {"capture": ["klaviyo"], "klaviyo": {"queued": 1}}}
+    )
+    await shopper.add_to_cart(context={"klaviyo": seen})
+    told = {"capture": ["klaviyo", "forms"], "klaviyo": seen | {"queued": 1}}
+    await shopper.post({"type": "identify", "traits": {"email": ANN}, "context": told})
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB], "where the script does not run nothing is replayed"
+    assert ("Added to Cart", "suppressed", "native_replayed") in await world.fates()
+
+
+@in_world()
+async def test_an_address_klaviyo_is_not_told_leaves_its_queue_alone(world: World) -> None:
+    seen = klaviyo_script(identified=False)["klaviyo"] | {"queued": 1}
+    shopper = world.browser()
+    shopper.context = {"capture": ["forms"], "klaviyo": seen}
+    await shopper.add_to_cart()
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+# The measured wrong-person rate
+
+
+@in_world()
+async def test_a_strong_sign_judges_what_was_tied_before(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    right, wrong = world.browser(), world.browser()
+    for reader in (right, wrong):
+        await reader.land(kx)
+        await world.settle()
+    await right.identify(email=ANN)
+    await wrong.identify(email=BOB)
+    await right.track("Checkout Started", {"products": [LAMP], "email": ANN})
+    await world.settle()
+    labels = await world.labels()
+    assert (labels["kx:right"], labels["kx:wrong"]) == (1, 1)
+    await world.settle(DAY)
+    await right.identify(email=ANN)
+    await wrong.identify(email=CLEO)
+    await world.settle()
+    labels = await world.labels()
+    assert (labels["form:right"], labels["form:wrong"]) == (1, 1)
+    assert (labels["cookie:right"], labels["cookie:wrong"]) == (1, 1)
+
+
+@in_world(min_precision=0.5)
+async def test_a_class_that_is_often_wrong_is_switched_off_and_comes_back(world: World) -> None:
+    await known(world, GA)
+
+    async def label(verdict: str, n: int) -> None:
+        await world.store.transact(lambda tx: tx.ledger.count("shop", "label", f"{Evidence.ANALYTICS}:{verdict}", n))
+
+    await label("wrong", 20)
+    lost = world.browser()
+    lost.context = dict(GA)
+    await lost.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await label("right", 100)
+    await lost.add_to_cart()
+    await world.pass_hold()
+    assert set(world.emails(CART)) == {ANN}
+
+
+# Taken back
+
+
+@in_world()
+async def test_what_the_operator_has_cut_is_not_tied_again_by_the_same_link(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    reader = world.browser()
+    await reader.land(kx)
+    await world.settle()
+    (link,) = await world.rows("SELECT * FROM links")
+    cut = await world.store.transact(
+        lambda tx: tx.graph.unlink("shop", link["visitor_id"], link["person_id"], None, at=world.clock.now())
+    )
+    assert cut == 1
+    world.clock.advance(MINUTE)
+    await reader.land(kx)
+    await reader.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await reader.identify(email=ANN)
+    await world.pass_hold()
+    assert set(world.emails(CART)) == {ANN}
