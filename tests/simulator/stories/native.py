@@ -65,7 +65,7 @@ async def signs_up_late(cast: Cast) -> Story:
     yield MINUTE
 
 
-@story()
+@story(guard="whom the page tells Klaviyo's script while it holds events, they are left to it")
 async def closes_the_tab(cast: Cast) -> Story:
     """Signs up in Klaviyo's form and closes the page in the same second: the tag cannot tell that Klaviyo knows."""
     person, chrome, home = cast.plain()
