@@ -1,8 +1,8 @@
 """A shop full of people whose truth is known. The goals: 40 % more carts reached than Klaviyo's script reaches, 99.9 %
 of the events filed under who really acted, nothing sent twice, nothing without permission.
 
-In a town of 200 households a single wrong event is more than 0.1 %, so nothing may be wrong there: its seed draws none of
-the stories in which nobody could know better. How often those happen shows in the long form, a town of thousands:
+In a town of 200 households a single wrong event is more than 0.1 %, so nothing may be wrong there: its seed draws none
+of the stories in which nobody could know better. How often those happen shows in the long form, a town of thousands:
 ``python -m tests.simulator --people 5000 --seed 7``.
 """
 
