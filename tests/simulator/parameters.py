@@ -21,6 +21,7 @@ _KLAVIYO_BACKFILL = "Klaviyo help, Anonymous visitor activity backfill"
 _BAYMARD = "Baymard Institute: about 70 % of carts are abandoned"
 _ASSUMED = "assumed"
 _HOUSEHOLDS = "share of households"
+_ALONE = "0: told alone, and rare"
 _EVERYDAY = "0: happens in everyday life already"
 
 TABLE = (
@@ -134,6 +135,9 @@ TABLE = (
     Parameter("share_other_readers_mail", 0.002, _HOUSEHOLDS, _ASSUMED),
     Parameter("share_signs_up_mother", 0.0001, _HOUSEHOLDS, _ASSUMED),
     Parameter("share_lost_answers", 0.02, _HOUSEHOLDS, _ASSUMED),
+    Parameter("share_terminals_second_customer", 0, _HOUSEHOLDS, _ALONE),
+    Parameter("share_morning_and_evening", 0, _HOUSEHOLDS, _EVERYDAY),
+    Parameter("share_between_two_logins", 0, _HOUSEHOLDS, _ALONE),
 )
 
 _VALUES = {row.name: row.value for row in TABLE}

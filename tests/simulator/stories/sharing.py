@@ -191,3 +191,55 @@ async def other_readers_mail(cast: Cast) -> Story:
     tab = Tab(cast, ann, laptop, home, "other_readers_mail")
     await tab.land()
     await tab.add_to_cart()
+
+
+@story()
+async def terminals_second_customer(cast: Cast) -> Story:
+    """The day's second customer at a terminal leaves a cart and no name: nobody can know yet that it is one."""
+    _, terminal, store = cast.plain(blocks_klaviyo=True)
+    first, second = cast.plain()[0], cast.plain()[0]
+    tab = Tab(cast, first, terminal, store, "terminals_second_customer")
+    await tab.land()
+    await tab.add_to_cart()
+    yield MINUTE
+    await tab.check_out()
+    yield MINUTE
+    await tab.order()
+    yield 8 * MINUTE
+    tab = Tab(cast, second, terminal, store, "terminals_second_customer")
+    await tab.land()
+    await tab.add_to_cart()
+
+
+@story()
+async def morning_and_evening(cast: Cast) -> Story:
+    """In the morning Bob leaves a cart on the tablet; in the evening Ann logs in there for the first time."""
+    bob, tablet, home = cast.plain(Kind.SAFARI, blocks_klaviyo=True)
+    tab = Tab(cast, bob, tablet, home, "morning_and_evening")
+    await tab.land()
+    await tab.add_to_cart()
+    yield 10 * HOUR
+    ann, _, _ = cast.plain()
+    tab = Tab(cast, ann, tablet, home, "morning_and_evening")
+    await tab.land()
+    await tab.log_in()
+
+
+@story()
+async def between_two_logins(cast: Cast) -> Story:
+    """Ann signs out, Bob leaves a cart, Ann logs in again hours later."""
+    ann, tablet, home = cast.plain(Kind.SAFARI, blocks_klaviyo=True)
+    tab = Tab(cast, ann, tablet, home, "between_two_logins")
+    await tab.land()
+    await tab.log_in()
+    yield MINUTE
+    await tab.sign_out()
+    yield HOUR
+    bob, _, _ = cast.plain()
+    tab = Tab(cast, bob, tablet, home, "between_two_logins")
+    await tab.land()
+    await tab.add_to_cart()
+    yield 5 * HOUR
+    tab = Tab(cast, ann, tablet, home, "between_two_logins")
+    await tab.land()
+    await tab.log_in()
