@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -13,8 +14,9 @@ from tests.simulator.play import crowd, play
 from tests.simulator.stories import load
 
 
-def main() -> int:
-    arguments = _arguments()
+def main(given: Sequence[str] | None = None) -> int:
+    """Play, show, write; 0 when every goal is met, else 1."""
+    arguments = _arguments(given)
     console = Console(width=150)
     if arguments.stories:
         report.stories(console)
@@ -37,7 +39,7 @@ def main() -> int:
     return 0 if all(is_met for *_, is_met in report.goals(verdict, is_crowd=told is None)) else 1
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     parser.add_argument("--people", type=int, default=300, help="households of the crowd (long form: 5000)")
     parser.add_argument("--seed", type=int, default=7)
@@ -48,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, help="file for the picture (SVG)")
     parser.add_argument("--guide", action="store_true", help="write relay/guides/recovery.md and its picture")
     parser.add_argument("--stories", action="store_true", help="list the stories")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if arguments.guide and (arguments.story or arguments.days):
         parser.error("--guide: tells of a whole crowd over the whole time, so neither --story nor --days goes with it")
     return arguments
