@@ -140,3 +140,19 @@ async def orders_unseen(cast: Cast) -> Story:
     tab = Tab(cast, person, safari, home, "orders_unseen")
     await tab.land()
     await tab.add_to_cart()
+
+
+@story(is_hazard=False)
+async def blocker_comes_later(cast: Cast) -> Story:
+    """Klaviyo's script has queued a view; then a blocker stops it. What its stub is told since, nobody replays."""
+    person, chrome, home = cast.plain()
+    tab = Tab(cast, person, chrome, home, "blocker_comes_later")
+    await tab.land()
+    await tab.view()
+    yield 2 * DAY
+    chrome.blocks_klaviyo = True
+    tab = Tab(cast, person, chrome, home, "blocker_comes_later")
+    await tab.land()
+    await tab.add_to_cart()
+    yield MINUTE
+    await tab.log_in()
