@@ -1,7 +1,7 @@
 """Every number of the simulated world: one table, each row with its unit and where it comes from.
 
 "assumed" means that nobody has measured it for us: a plausible figure for a shop with a newsletter. Change the table to
-see what your own figures would do; nothing else in the simulator holds a number about people.
+see what your own figures would do. Only the plots of the hazards (``stories``) have times of their own.
 """
 
 from typing import NamedTuple
@@ -58,6 +58,7 @@ TABLE = (
     Parameter("carrier_addresses", 12, "addresses", "assumed: carrier-grade NAT, many customers on each"),
     Parameter("clock_is_wrong", 0.03, "share of browsers", "assumed: by up to four hours"),
     Parameter("works_in_an_office", 0.3, "share of people", _ASSUMED),
+    Parameter("desktop_at_the_office", 0.5, "share of their desktop's visits", _ASSUMED),
     # Consent
     Parameter("consent_denied", 0.2, "share of browsers", _ASSUMED),
     Parameter("consent_unanswered", 0.1, "share of browsers", _ASSUMED),
@@ -75,6 +76,10 @@ TABLE = (
     Parameter("from_free_listing", 0.1, "share of the other visits", _ASSUMED),
     Parameter("ad_in_app", 0.4, "share of a phone's ad visits", _ASSUMED),
     Parameter("opens_in_browser", 0.2, "share of in-app visits", _ASSUMED),
+    Parameter("minutes_to_the_browser", 1.5, "minutes, mean", _ASSUMED),
+    Parameter("seconds_on_a_page", 50, "seconds, mean", _ASSUMED),
+    Parameter("pages_after_the_cart", 4, "pages, at most", _ASSUMED),
+    Parameter("minutes_at_the_checkout", 4, "minutes, mean", _ASSUMED),
     Parameter("signs_up", 0.06, "share of visits of people without newsletter", _ASSUMED),
     Parameter("logs_in", 0.2, "share of visits of people with account", _ASSUMED),
     Parameter("signs_out", 0.1, "share of logins", _ASSUMED),

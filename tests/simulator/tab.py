@@ -104,6 +104,11 @@ class Tab:
         self._path = f"/products/{product}"
         return await self._act("Product Viewed", "Viewed Product", _product(product))
 
+    async def browse(self) -> None:
+        """Another page, nothing that becomes a metric."""
+        self.browser.jar.touch(self._stage.now)
+        await self._tell("page")
+
     async def add_to_cart(self, product: int = 7) -> Action:
         if self.cart is None:
             self.cart = Cart(

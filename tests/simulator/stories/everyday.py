@@ -43,7 +43,7 @@ async def visit(cast: Cast, shopper: Shopper, name: str) -> Story:
     address = shopper.home
     if is_phone and cast.happens("other_network"):
         address = shopper.carrier
-    elif not is_phone and shopper.office and chance.random() < 0.5:
+    elif not is_phone and shopper.office and cast.happens("desktop_at_the_office"):
         address = shopper.office
     if cast.happens("clears_cookies"):
         browser.jar.clear()
@@ -56,7 +56,7 @@ async def visit(cast: Cast, shopper: Shopper, name: str) -> Story:
             yield pause
         if not cast.happens("opens_in_browser"):
             return
-        yield chance.uniform(0.5, 3) * MINUTE
+        yield chance.expovariate(1.0 / (parameter("minutes_to_the_browser") * MINUTE))
         cast.stage.truth.hand_over(shopper.in_app.browser_id, browser.browser_id, person, cast.stage.now)
     async for pause in _stay(cast, Tab(cast, person, browser, address, name), link):
         yield pause
@@ -77,19 +77,19 @@ async def _stay(cast: Cast, tab: Tab, link: dict[str, str]) -> Story:
     """On the page: look, perhaps say who one is, perhaps fill a cart, perhaps buy."""
     chance, person = cast.chance, tab.person
     await tab.land(link)
-    yield chance.uniform(3, 60)
+    yield _reads(cast)
     await tab.view(chance.randrange(1, 40))
-    yield chance.uniform(20, 180)
+    yield _reads(cast)
     if not person.is_subscriber and not tab.browser.blocks_klaviyo and cast.happens("signs_up"):
         await tab.sign_up()
         if cast.happens("tab_closed_at_once"):
             tab.close()
             return
-        yield chance.uniform(10, 60)
+        yield _reads(cast)
     is_in = person.has_account and cast.happens("logs_in")
     if is_in:
         await tab.log_in()
-        yield chance.uniform(10, 60)
+        yield _reads(cast)
     if cast.happens("adds_to_cart"):
         async for pause in _fill_a_cart(cast, tab):
             yield pause
@@ -100,12 +100,20 @@ async def _stay(cast: Cast, tab: Tab, link: dict[str, str]) -> Story:
 
 async def _fill_a_cart(cast: Cast, tab: Tab) -> Story:
     await tab.add_to_cart(cast.chance.randrange(1, 40))
-    yield cast.chance.uniform(30, 400)
+    for _ in range(cast.chance.randint(0, int(parameter("pages_after_the_cart")))):
+        yield _reads(cast)
+        await tab.browse()
+    yield _reads(cast)
     if cast.happens("starts_checkout"):
         await tab.check_out()
         if cast.happens("tab_closed_at_once"):
             tab.close()
             return
-        yield cast.chance.uniform(60, 600)
+        yield cast.chance.expovariate(1.0 / (parameter("minutes_at_the_checkout") * MINUTE))
         if cast.happens("completes_order"):
             await tab.order()
+
+
+def _reads(cast: Cast) -> float:
+    """Seconds on a page."""
+    return cast.chance.expovariate(1.0 / parameter("seconds_on_a_page"))
