@@ -13,6 +13,7 @@ from tests.simulator.parameters import DAY, parameter
 class Kind(StrEnum):
     SAFARI = "Safari"
     IN_APP = "in-app (WebKit)"
+    IN_APP_ANDROID = "in-app (Chromium)"
     CHROME = "Chrome, Edge"
     FIREFOX = "Firefox"
     BRAVE = "Brave"
@@ -56,6 +57,7 @@ _OTHER = Rules(_days("other_days"), _days("other_days"), _days("other_days"), _d
 RULES = {
     Kind.SAFARI: _WEBKIT,
     Kind.IN_APP: _WEBKIT,
+    Kind.IN_APP_ANDROID: _OTHER,
     Kind.CHROME: _OTHER,
     Kind.FIREFOX: _OTHER,
     Kind.BRAVE: Rules(

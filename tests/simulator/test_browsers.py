@@ -16,6 +16,7 @@ YEARS = 2 * 365 * DAY
         pytest.param(Kind.SAFARI, Shape.PATH, 399, 401, id="Safari, server"),
         pytest.param(Kind.SAFARI, Shape.SIBLING, 6.9, 7.1, id="Safari, sibling host"),
         pytest.param(Kind.IN_APP, "script", 6.9, 7.1, id="in-app, script"),
+        pytest.param(Kind.IN_APP_ANDROID, "script", 399, 401, id="in-app on Android, script"),
         pytest.param(Kind.CHROME, "script", 399, 401, id="Chrome, script"),
         pytest.param(Kind.CHROME, "decorated", 399, 401, id="Chrome, decorated"),
         pytest.param(Kind.CHROME, Shape.SIBLING, 399, 401, id="Chrome, sibling host"),
