@@ -22,11 +22,10 @@ USER_AGENTS = {
         Kind.IN_APP,
     ): "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
     " Mobile/15E148 Instagram 380.0.0.29.93 (iPhone15,3; iOS 18_5; en_GB; en; scale=3.00; 1290x2796)",
-    (
-        "phone",
-        Kind.IN_APP_ANDROID,
-    ): "Mozilla/5.0 (Linux; Android 14; SM-S918B; wv) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36 Instagram 380.0.0.29.93 Android (34/14; 420dpi; samsung; en_GB)",
+    ("phone", Kind.IN_APP_ANDROID): (
+        "Mozilla/5.0 (Linux; Android 14; SM-S918B; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0"
+        " Chrome/138.0.0.0 Mobile Safari/537.36 Instagram 380.0.0.29.93 Android (34/14; 420dpi; samsung; en_GB)"
+    ),
     ("phone", Kind.CHROME): "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
     " Chrome/138.0.0.0 Mobile Safari/537.36",
     ("desktop", Kind.CHROME): "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
