@@ -18,7 +18,7 @@ from e2e import chromium
 #: files of its own, and waits for what it wants to see, however slow the machine. The groups keep apart what would only
 #: be in each other's way: a browser's event loop and asyncio.run, a crash test and forty pages.
 GROUPS = (
-    ("rules, stores, HTTP", ("tests/unit", "tests/contract", "tests/integration")),
+    ("rules, stores, HTTP", ("tests/unit", "tests/contract", "tests/integration", "tests/simulator")),
     ("journeys in a browser", ("e2e",)),
     ("whole processes", ("tests/process",)),
 )
