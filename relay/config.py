@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from msgspec import Struct
 
 from relay.errors import SettingsError
+from relay.identity.identifiers import IdentifierKind
 
 
 class Forward(StrEnum):
@@ -134,7 +135,7 @@ _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
-    "PAGE_DETAILS", "METRICS",
+    "PAGE_DETAILS", "METRICS", "MIN_PRECISION", "IDENTIFIER_LIMITS",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
 _SWITCHES = ("EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_DETAILS")
@@ -250,6 +251,8 @@ class _Reader:
             page_events=self.choice("PAGE_EVENTS", PageEvents.OFF),
             page_details=self.switch("PAGE_DETAILS", True),
             metrics=self._metrics(),
+            min_precision=self.number("MIN_PRECISION", 0.8, low=0, high=1),
+            identifier_limits=self._identifier_limits(),
         )
 
     def _sites(self) -> tuple[Site, ...]:
@@ -350,6 +353,19 @@ class _Reader:
         if not names:
             raise SettingsError(self.key("METRICS"), "expected names of events, comma separated, or none")
         return frozenset() if names == {"none"} else names
+
+    def _identifier_limits(self) -> dict[str, int]:
+        limits: dict[str, int] = {}
+        for part in (self.text("IDENTIFIER_LIMITS") or "").split(","):
+            kind, _, limit = (word.strip() for word in part.partition("="))
+            if not part.strip():
+                continue
+            if kind not in set(IdentifierKind) or kind in limits or not re.fullmatch(r"[1-9]\d{0,8}", limit):
+                kinds = ", ".join(IdentifierKind)
+                expected = f"whole numbers above 0 by kind ({kinds}), each once, such as email=5,phone=5"
+                raise SettingsError(self.key("IDENTIFIER_LIMITS"), f"expected {expected}; got {part.strip()!r}")
+            limits[kind] = int(limit)
+        return limits
 
 
 def _tables(path: str) -> dict[str, dict[str, object]]:
