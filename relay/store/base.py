@@ -15,6 +15,7 @@ from msgspec import Struct
 from relay.store.connection import Connection
 from relay.store.dispatch import Dispatch
 from relay.store.graph import Graph
+from relay.store.history import History
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
 from relay.store.rows import Entry, JournalRow
@@ -33,13 +34,14 @@ class Transaction(Struct, frozen=True):
     outbox: Outbox
     dispatch: Dispatch
     ledger: Ledger
+    history: History
     connection: Connection
     told: Told
 
     @classmethod
     def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
         tables = (Graph(connection), Traces(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
-        return cls(*tables, connection, told)
+        return cls(*tables, History(connection), connection, told)
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Run ``work`` inside the transaction; when it raises, only its own changes are undone.

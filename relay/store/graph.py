@@ -26,8 +26,10 @@ _STAYS_ENDED = (
     f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
 )
 
-#: Why a link has ended: the shopper has signed out.
-SIGNED_OUT = "signed_out"
+#: Why a link has ended: the shopper has signed out, or the operator has taken it back. What was taken back counts for
+#: nothing any more, as if it had never been.
+SIGNED_OUT, UNLINKED = "signed_out", "unlinked"
+_COUNTS = f"coalesce(links.end_reason, '') <> '{UNLINKED}'"
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
@@ -75,7 +77,7 @@ class Graph:
                 (site_id, identifier.kind, identifier.value),
             ).fetchone()
             if row is not None:
-                owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]))
+                owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]), row[0])
         return owners
 
     def links(self, site_id: str, visitor_id: str) -> list[Link]:
@@ -105,7 +107,7 @@ class Graph:
         """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
         rows = self._sql(
             f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND last_at >= ?"
-            f" AND evidence IN ({_STRONG})",
+            f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
             (site_id, visitor_id, since),
         ).fetchall()
         return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
@@ -148,9 +150,10 @@ class Graph:
             for member in self.members(site_id, person_id)
             for row in self._sql(
                 f"SELECT min(first_at) FROM links WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
-                f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
+                f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
-                f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id",
+                f" AND own.evidence IN ({_STRONG}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
+                " GROUP BY visitor_id",
                 (site_id, member),
             ).fetchall()
         ]
@@ -275,12 +278,24 @@ class Graph:
         return row is not None
 
     def unite(self, site_id: str, source_id: str, target_id: str, *, at: float, message_id: str) -> None:
-        """Record that one person is part of another. Nothing is copied or deleted; revoking the row undoes it."""
+        """Record that one person is part of another. Nothing is copied or deleted; revoking the row undoes it, and
+        only a word from after that unites the two again."""
         self._sql(
             "INSERT INTO merges (site_id, source_id, target_id, message_id, created_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (site_id, source_id, target_id) DO UPDATE SET revoked_at = NULL",
+            " ON CONFLICT (site_id, source_id, target_id) DO UPDATE SET message_id = excluded.message_id,"
+            " created_at = excluded.created_at, revoked_at = NULL"
+            " WHERE merges.revoked_at IS NOT NULL AND merges.revoked_at <= excluded.created_at",
             (site_id, source_id, target_id, message_id, at),
         )
+
+    def revoke(self, site_id: str, source_id: str, target_id: str, *, at: float) -> bool:
+        """Take a merge back; whether it stood."""
+        cursor = self._sql(
+            "UPDATE merges SET revoked_at = ? WHERE site_id = ? AND source_id = ? AND target_id = ?"
+            " AND revoked_at IS NULL",
+            (at, site_id, source_id, target_id),
+        )
+        return bool(cursor.rowcount)
 
     def tie(
         self, site_id: str, visitor_id: str, person_id: str, evidence: Evidence, *, at: float, message_id: str
@@ -321,14 +336,16 @@ class Graph:
         evidence: Evidence | None,
         *,
         at: float,
-        reason: str = "unlinked",
+        reason: str = UNLINKED,
     ) -> int:
         """Cut the visitor's ties to the person, all of them or those of one class; how many."""
         only = "" if evidence is None else " AND evidence = ?"
+        # What had ended before did count until then (a kiosk's persons); taken back it does not.
+        still = _COUNTS if reason == UNLINKED else "ended_at IS NULL"
         return sum(
             self._sql(
                 "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ?"
-                f" AND person_id = ? AND ended_at IS NULL{only}",
+                f" AND person_id = ? AND {still}{only}",
                 (at, reason, site_id, visitor_id, member, *(() if evidence is None else (evidence,))),
             ).rowcount
             for member in self.members(site_id, person_id)
@@ -387,7 +404,7 @@ class Graph:
         ).fetchone()
         return row[0] if row else None
 
-    def _owner(self, site_id: str, person_id: str) -> Owner:
+    def _owner(self, site_id: str, person_id: str, holder_id: str) -> Owner:
         kinds: set[str] = set()
         for member in self.members(site_id, person_id):
             kinds |= {
@@ -398,6 +415,7 @@ class Graph:
             }
         return Owner(
             person_id=person_id,
+            holder_id=holder_id,
             has_email=IdentifierKind.EMAIL in kinds,
             has_customer_id=IdentifierKind.CUSTOMER_ID in kinds,
             sendable=self.is_sendable(site_id, person_id),

@@ -34,6 +34,10 @@ REASONS: dict[Reason, str] = {
         "Only the address of a shared mailbox (info@, office@) was given in this browser, and that visit is over."
     ),
     Reason.ADDRESS_CORRECTED: "It names an address that the shopper corrected a moment later: a typing error.",
+    Reason.UNLINKED: (
+        "It rested on a tie between this browser and a person that was taken back (relay unlink), and nothing else says"
+        " whose it is."
+    ),
     Reason.EVIDENCE_OFF: (
         "What ties this browser to a person has named the wrong one too often in this shop, so it is switched off"
         " (RELAY_MIN_PRECISION)."
@@ -151,6 +155,23 @@ NOTES: dict[str, str] = {
     "email_without_address": "a wish for e-mails without a valid address: left out",
     "sms_without_phone": "a wish for SMS without a valid phone number: left out",
     "unreadable_patch": "a property to clear, append or take away that has no name or value for that: left out",
+}
+
+#: What the guards of identity have kept out or noticed, as the ledger counts it.
+GUARDS: dict[str, str] = {
+    "claims_of_one_browser": "a browser that claimed to be too many people in a day: not tied to one more",
+    "claims_of_one_address": "an internet address that brought too many new identifiers within an hour: not believed",
+    "many_browsers": "a person who gained many browsers within a week: worth a look, a link may have leaked",
+    **{
+        f"limit_{kind}": f"one {words} too many for one person: not taken"
+        for kind, words in (
+            ("email", "e-mail address"),
+            ("phone", "phone number"),
+            ("customer_id", "customer ID"),
+            ("klaviyo_id", "Klaviyo profile"),
+            ("kx", "Klaviyo link"),
+        )
+    },
 }
 
 FORWARD: dict[Forward, str] = {
