@@ -172,8 +172,8 @@ async def test_who_was_made_one_by_which_word_is_told(world: World) -> None:
 
 @in_world(min_precision=0.9)
 async def test_the_measured_precision_of_each_class_in_the_chain_is_told(world: World) -> None:
-    def count(label: str, n: int) -> object:
-        return world.store.transact(lambda tx: tx.ledger.count("shop", "label", label, n))
+    async def count(label: str, n: int) -> None:
+        await world.store.transact(lambda tx: tx.ledger.count("shop", "label", label, n))
 
     shopper = await known(world, {})
     await world.settle(DAY)
