@@ -20,7 +20,8 @@ from relay.identity.evidence import Evidence, Recognition
 _Z = 1.959964
 #: Fewer labels say nothing: with none wrong among 20 the lower bound is 0.84.
 FEWEST_LABELS = 20
-_NEVER_OFF = frozenset({Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER})
+#: The shop's server and Shopify: what they say is the shop's own statement.
+NEVER_OFF = frozenset({Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER})
 
 
 class Verdict(StrEnum):
@@ -77,7 +78,7 @@ def scores(labels: Iterable[tuple[str, int]]) -> list[Score]:
 
 def switched_off(found: Iterable[Score], limit: float) -> frozenset[Evidence]:
     """The classes that a site with this limit does not trust."""
-    known = {evidence.value: evidence for evidence in Evidence if evidence not in _NEVER_OFF}
+    known = {evidence.value: evidence for evidence in Evidence if evidence not in NEVER_OFF}
     return frozenset(
         known[score.name]
         for score in found
