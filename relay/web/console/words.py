@@ -146,7 +146,7 @@ NOTES: dict[str, str] = {
     "long_customer_id": "a customer ID longer than the 64 characters Klaviyo takes: not sent as external_id",
     "role_email": "a mailbox of a role such as info@ or support@, read by several people",
     "relay_email": "a marketplace's relay address: its mails reach nobody once the order is done",
-    "reserved_email": "an address for examples and tests such as @example.com: Klaviyo drops it silently",
+    "reserved_email": "an address for examples and tests (at example.com and the like): Klaviyo drops it silently",
     "repeated_subscribe": "the same subscribe as before: no new opt-in unless consentedAt says so",
     "unreadable_subscribe": "subscribe was neither true nor false: nobody was signed up or off",
     "unreadable_consent": "consent named no channel (email, sms): nobody was signed up or off",

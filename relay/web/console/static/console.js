@@ -112,9 +112,9 @@ function deliveries({ total, places }) {
 }
 
 function who({ answers, wrong, limit, measured, noticed }) {
-  set(at("who-total"), answers ? words.percent(wrong / answers) : "\u2013");
+  set(at("who-total"), answers ? `${words.percent(wrong / answers)} wrong` : "\u2013");
   set(at("who-sum"), answers
-    ? `wrong: ${words.count(wrong)} of the ${words.count(answers)} times that somebody said later who they are. What is right in less than ${words.percent(limit)} of cases is switched off (RELAY_MIN_PRECISION).`
+    ? `${words.count(wrong)} of ${words.count(answers)} answers that a later order, login or form could check named the wrong person. What is right in less than ${words.percent(limit)} of cases is switched off (RELAY_MIN_PRECISION).`
     : "Nothing is measured yet: each order, login or form tells whether what was known of that browser before was right.");
   reconcile(at("classes"), measured.filter((each) => !each.is_way), (each) => each.name, measuredRow);
   reconcile(at("ways"), measured.filter((each) => each.is_way), (each) => each.name, measuredRow);
