@@ -5,9 +5,11 @@ cart with this one) are computed from it, so they are gone with it. What has not
 
 | it rests on what is taken back                    | then                                                             |
 |---------------------------------------------------|------------------------------------------------------------------|
-| held or ready, another sign still names somebody  | it is theirs                                                     |
-| held or ready, nothing else says whose it is      | suppressed, ``unlinked``                                         |
-| under way to Klaviyo                              | it is not tried again                                            |
+| held, another sign still names somebody           | it is theirs                                                     |
+| due or tried, another sign names the same person  | it is theirs as before                                           |
+| nothing else says whose it is                     | suppressed, ``unlinked``                                         |
+| due or tried, another sign names somebody else    | suppressed: Klaviyo may have it already                          |
+| under way to Klaviyo                              | likewise: it is not tried again                                  |
 | waiting for that person's address                 | waits for its person again                                       |
 
 A call that names its person itself rests on no tie, unless it is the browser's own word that is taken back. A sign
@@ -204,20 +206,24 @@ def _look_again(
         elif found.person_id is None or found.reason is not None:
             tx.outbox.suppress(delivery, Reason.UNLINKED, at=now)
             undone.recalled += 1
-        elif delivery.state is State.SENDING:
-            if found.person_id != before:
-                tx.outbox.suppress(delivery, Reason.UNLINKED, at=now)
-                undone.recalled += 1
-        elif proof(found) != kept or found.person_id != delivery.person_id:
-            tx.outbox.reassign(
-                site_id,
-                delivery,
-                person_id=found.person_id,
-                evidence=found.evidence,
-                confidence=found.confidence,
-                proof=proof(found),
-            )
-            undone.renamed += 1
+        elif delivery.state is State.HELD:
+            if proof(found) != kept or found.person_id != delivery.person_id:
+                _rename(tx, site, delivery, found.person_id, found)
+                undone.renamed += 1
+        elif found.person_id != before:
+            tx.outbox.suppress(delivery, Reason.UNLINKED, at=now)
+            undone.recalled += 1
+
+
+def _rename(tx: Transaction, site: Site, delivery: Unsent, person_id: str, found: Resolution) -> None:
+    tx.outbox.reassign(
+        site.site_id,
+        delivery,
+        person_id=person_id,
+        evidence=found.evidence,
+        confidence=found.confidence,
+        proof=proof(found),
+    )
 
 
 def _resolution(

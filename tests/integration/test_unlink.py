@@ -12,7 +12,6 @@ from relay import unlink
 from relay.identity import guards
 from relay.identity.evidence import Evidence
 from relay.store.base import Transaction
-from relay.store.rows import Claimed
 from tests.integration.test_identity_across import ANN, BOB, CLEO, GA, TOKEN, known
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, Browser, World, in_world
 
@@ -259,21 +258,44 @@ async def test_what_waits_for_that_persons_address_waits_for_its_person_again(wo
     assert world.emails(CART) == [BOB]
 
 
+@pytest.mark.parametrize("is_cut", [True, False])
 @in_world()
-async def test_what_is_under_way_is_not_tried_again(world: World) -> None:
+async def test_what_is_under_way_is_not_tried_again(world: World, is_cut: bool) -> None:
     shopper = await known(world, {})
+    await world.pass_hold()
     await shopper.add_to_cart()
-    await world.settle(world.site.hold_seconds - 1)
-    world.clock.advance(1)
-
-    def claim(tx: Transaction) -> list[Claimed]:
-        return world.claim(tx)
-
-    assert await world.store.transact(claim)
-    assert (await cut(world, (await visitors(world))[0])).recalled >= 1
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    assert len(await world.store.transact(world.claim)) == 1
+    if is_cut:
+        assert (await cut(world, (await visitors(world))[0])).recalled == 1
     world.clock.advance(DAY)
+    world.new_sender()
     await world.sender.start()
     await world.settle()
+    assert world.emails(CART) == ([] if is_cut else [ANN])
+    assert (("Added to Cart", "suppressed", "unlinked") in await world.fates()) is is_cut
+
+
+@in_world()
+async def test_what_klaviyo_may_have_got_already_is_told_of_nobody_else(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    shopper = world.browser()
+    await shopper.land(kx)
+    await world.settle()
+    await shopper.identify(email=BOB)
+    await world.pass_hold()
+    await world.settle(DAY)
+    await world.sandbox.script("/api/events", status=503)
+    await shopper.add_to_cart()
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    await world.sender.deliver_next()
+    cart = await latest(world)
+    assert (cart["state"], cart["attempts"]) == ("ready", 1)
+    undone = await cut(world, cart["delivery_id"])
+    assert (undone.recalled, undone.renamed) == (1, 0)
+    await world.settle(DAY)
     assert world.received(CART) == []
 
 

@@ -1,6 +1,6 @@
 // Builds the page's pieces. Text enters as text nodes only: an event's name is whatever its sender wrote.
 
-import { capital, count, exact, percent } from "./words.js";
+import { capital, count, exact, percent, unbroken } from "./words.js";
 
 /** An element with attributes and children; null children are left out. */
 export function el(name, attributes = {}, ...children) {
@@ -47,7 +47,7 @@ export function chain(explanation) {
     el("ol", { class: "told" }, ...explanation.steps.map((step) =>
       el("li", { "data-kind": step.kind },
         el("p", { class: "head" }, el("strong", {}, step.title), step.at === null ? null : time(step.at)),
-        el("p", {}, step.text)))),
+        el("p", {}, unbroken(step.text))))),
     el("dl", { class: "ids" }, ...names.filter(([, value]) => value !== null).flatMap(([name, value]) =>
       [el("dt", {}, name), el("dd", {}, String(value))])),
   ];
@@ -63,7 +63,7 @@ export function measuredRow({ name, words, right, wrong, missed, precision, lowe
   return el("li", { class: off ? "measured off" : "measured", "data-id": name },
     el("p", { class: "head" }, el("strong", {}, words), off ? el("span", { class: "badge dead" }, "Switched off") : null),
     el("dl", { class: "figures" }, ...figures.map(([term, value]) => el("div", {}, el("dt", {}, term), el("dd", {}, value)))),
-    el("p", { class: "means" }, verdict));
+    el("p", { class: "means" }, unbroken(verdict)));
 }
 
 function proof(line) {
