@@ -310,18 +310,24 @@ def explain(
 
 def _tell(explanation: why.Explanation) -> None:
     """Print one chain: a line each for what it is called, then its steps, folded at the terminal's width."""
-    out.print(f"[bold]{escape(explanation.title)}[/bold]")
+    out.print(f"[bold]{_printable(explanation.title)}[/bold]")
     names = ("site", explanation.site_id), ("delivery", explanation.delivery_id), ("unique_id", explanation.unique_id)
     for name, value in (*names, ("message", explanation.message_id), ("visitor", explanation.visitor_id)):
         if value is not None:
-            out.print(escape(f"  {name} {value}"))
+            out.print(_printable(f"  {name} {value}"))
     width = min(out.width, 100) if sys.stdout.isatty() else 80
     for step in explanation.steps:
-        at = "" if step.at is None else datetime.fromtimestamp(step.at, UTC).strftime(" (%Y-%m-%d %H:%M UTC)")
-        out.print(f"\n  [bold]{escape(step.title)}[/bold]{at}")
+        at = "" if step.at is None else datetime.fromtimestamp(step.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        when = f" ({' '.join(filter(None, (step.when, at)))})" if step.when or at else ""
+        out.print(f"\n  [bold]{escape(step.title)}[/bold]{when}")
         for line in textwrap.wrap(step.text, width - 4, break_long_words=False, break_on_hyphens=False):
-            out.print(escape(f"    {line}"))
+            out.print(_printable(f"    {line}"))
     out.print()
+
+
+def _printable(text: str) -> str:
+    """Text of an event as a terminal may get it: anybody can name an event, with control characters in it."""
+    return escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
 @app.command()

@@ -633,7 +633,18 @@ async def test_explain_tells_the_whole_chain_in_a_pipe_of_80_columns(world: Worl
     whole = " ".join(output.split())
     assert "it gave a***@mail.com." in whole
     assert "Held: Klaviyo's script was not on the page" in whole
+    assert "Where it stands (held until 20" in whole
     assert ANN not in output
+
+
+@in_world(site_id="default")
+async def test_an_events_name_does_not_speak_to_the_terminal(world: World) -> None:
+    world.clock._now = time.time()
+    await world.browser().track("Quiz \x1b[31mDone[/bold]", messageId="m1")
+    await world.settle()
+    output = (await run_beside(world, "explain", "m1")).output
+    assert "\x1b[31m" not in output
+    assert "[31mDone[/bold]" in output, "what is no control character is shown as it was written"
 
 
 @in_world(site_id="default")

@@ -153,6 +153,21 @@ async def test_what_a_correction_has_ended_is_told(world: World) -> None:
 
 
 @in_world()
+async def test_whom_other_browsers_could_have_named_is_told_where_nobody_is_named(world: World) -> None:
+    await known(world, GA, ANN)
+    await known(world, GA, BOB)
+    third = world.browser()
+    third.context = dict(GA)
+    await third.add_to_cart()
+    await world.pass_hold()
+    found = await chain(world)
+    assert "Several people use this browser" in texts(found, "standing")[0]
+    assert len(texts(found, "bridge")) == 2
+    ties = [text.partition(" by ")[0] for text in texts(found, "tie")]
+    assert sorted(ties) == [f"The other browser is tied to {name}***@mail.com" for name in "ab"]
+
+
+@in_world()
 async def test_who_was_made_one_by_which_word_is_told(world: World) -> None:
     shopper = world.browser()
     await shopper.identify("7")

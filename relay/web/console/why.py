@@ -30,12 +30,14 @@ _SHOWN = (IdentifierKind.EMAIL, IdentifierKind.PHONE, IdentifierKind.KLAVIYO_ID,
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One step of the chain. ``kind`` names what it is about, ``at`` when that was (epoch seconds), if ever."""
+    """One step of the chain. ``kind`` names what it is about, ``at`` when that was (epoch seconds), if ever, and
+    ``when`` what that time is where it is not when it happened (``held until``)."""
 
     kind: str
     title: str
     text: str
     at: float | None = None
+    when: str = ""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ class _Teller:
     def _standing(self, line: stream.Line) -> Step:
         only = " It is only recorded: no flow starts." if line.only_recorded else ""
         text = f"{telling.capital(line.state)}: {line.why}{only}"
-        return Step(kind="standing", title="Where it stands", text=text, at=line.at)
+        return Step(kind="standing", title="Where it stands", text=text, at=line.at, when=line.when)
 
     # How its person was found
 
@@ -181,8 +183,15 @@ class _Teller:
 
     def _ties(self, sign: Sign | None, visitor_id: str | None, person_id: str | None) -> Iterator[Step]:
         """The ties of the browsers concerned, each as it stands now; the one that the chain tells of only if it has
-        come to an end."""
-        visitors = [each for each in dict.fromkeys((visitor_id, sign.visitor_id if sign else None)) if each]
+        come to an end. Where there is no chain, those of the browsers that could have told are among them."""
+        others = [sign.visitor_id] if sign is not None else []
+        if sign is None and visitor_id is not None:
+            shared = self._tx.traces.shared(self._site.site_id, visitor_id)
+            for other, evidence in traces.neighbours(visitor_id, shared).items():
+                others.append(other)
+                told = telling.bridge(self._shared(visitor_id, other, evidence), evidence, other)
+                yield Step(kind="bridge", title="Another browser", text=told)
+        visitors = [each for each in dict.fromkeys((visitor_id, *others)) if each]
         for visitor in visitors:
             for tie in self._tx.history.ties(self._site.site_id, visitor):
                 is_mine = person_id is not None and self._canonical(tie.person_id) == self._canonical(person_id)

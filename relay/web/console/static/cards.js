@@ -46,11 +46,16 @@ export function chain(explanation) {
   return [
     el("ol", { class: "told" }, ...explanation.steps.map((step) =>
       el("li", { "data-kind": step.kind },
-        el("p", { class: "head" }, el("strong", {}, step.title), step.at === null ? null : time(step.at)),
+        el("p", { class: "head" }, el("strong", {}, step.title), moment(step)),
         el("p", {}, unbroken(step.text))))),
     el("dl", { class: "ids" }, ...names.filter(([, value]) => value !== null).flatMap(([name, value]) =>
       [el("dt", {}, name), el("dd", {}, String(value))])),
   ];
+}
+
+function moment({ at, when }) {
+  if (at === null) return null;
+  return when ? el("span", { class: "when" }, `${capital(when)} `, time(at)) : time(at);
 }
 
 /** What one class of evidence, or one way of recognition, is worth here. */
