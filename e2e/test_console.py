@@ -150,3 +150,39 @@ def test_nothing_sticks_out_on_a_phone(relay: Running, context: BrowserContext, 
     expect(page.locator("#places")).to_be_hidden()
     page.get_by_text("All sums").first.click()
     expect(page.locator("#places")).to_be_visible()
+
+
+def test_why_unfolds_the_chain_and_stays_open_while_the_line_changes(relay: Running, console: Page) -> None:
+    relay.send("m1", "Product Added", properties={"name": "Lamp"}, context={"traits": {"email": "ana@example.com"}})
+    line = console.locator("#lines > li", has=console.locator("h3", has_text="Added to Cart"))
+    line.locator("summary").click()
+    expect(line.locator(".told > li").first).to_contain_text("What happened")
+    expect(line.locator(".told")).to_contain_text("a***@example.com")
+    expect(line.locator(".ids")).to_contain_text("m1")
+    console.locator("#choice button[data-show=open]").click()
+    expect(line.locator(".told > li").first).to_be_visible()
+    assert "ana@example.com" not in console.content()
+    line.locator("summary").click()
+    expect(line.locator(".told")).to_be_hidden()
+
+
+def test_a_chain_that_cannot_be_had_is_said(relay: Running, console: Page) -> None:
+    relay.send("m1", "Product Added", properties={"name": "Lamp"})
+    line = console.locator("#lines > li").first
+    expect(line).to_be_visible()
+    relay.stop()
+    line.locator("summary").click()
+    expect(line.locator(".steps")).to_have_text("The relay does not answer.")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_who_is_who_fits_a_phone_and_a_desk(relay: Running, console: Page, width: int) -> None:
+    console.set_viewport_size({"width": width, "height": 800})
+    expect(console.locator("#who-sum")).to_contain_text("Nothing is measured yet")
+    relay.send("m1", "Product Added", properties={"name": "Lamp"}, context={"traits": {"email": "no address"}})
+    expect(console.locator("#lines > li")).to_have_count(1)
+    if width < 940:
+        console.locator("section[aria-labelledby=who-title] summary").click()
+    expect(console.locator("#noticed")).to_contain_text("an e-mail address that is none")
+    expect(console.locator("#noticed-title")).to_be_visible()
+    assert console.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -21,6 +21,7 @@ from dotenv import dotenv_values
 from msgspec import Struct
 
 from relay.errors import SettingsError
+from relay.identity.identifiers import IdentifierKind
 
 
 class Forward(StrEnum):
@@ -179,7 +180,7 @@ _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "PLATFORM", "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES",
     "PAGE_EVENTS", "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
-    "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER",
+    "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER", "MIN_PRECISION", "IDENTIFIER_LIMITS",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
 _SWITCHES = (
@@ -317,6 +318,8 @@ class _Reader:
             link_property=self._link_property(),
             link_seconds=self.number("LINK_DAYS", 30, low=1, high=365) * 86400,
             profile_parameter=self._profile_parameter(),
+            min_precision=self.number("MIN_PRECISION", 0.6, low=0, high=1),
+            identifier_limits=self._identifier_limits(),
         )
 
     def _sites(self) -> tuple[Site, ...]:
@@ -455,6 +458,19 @@ class _Reader:
         if not set(CHANNELS).issuperset(named):
             raise SettingsError(self.key("SUBSCRIBE_CHANNELS"), f"expected email, sms or email,sms, got {value!r}")
         return tuple(channel for channel in CHANNELS if channel in named)
+
+    def _identifier_limits(self) -> dict[str, int]:
+        limits: dict[str, int] = {}
+        for part in (self.text("IDENTIFIER_LIMITS") or "").split(","):
+            kind, _, limit = (word.strip() for word in part.partition("="))
+            if not part.strip():
+                continue
+            if kind not in set(IdentifierKind) or kind in limits or not re.fullmatch(r"[1-9]\d{0,8}", limit):
+                kinds = ", ".join(IdentifierKind)
+                expected = f"whole numbers above 0 by kind ({kinds}), each once, such as email=5,phone=5"
+                raise SettingsError(self.key("IDENTIFIER_LIMITS"), f"expected {expected}; got {part.strip()!r}")
+            limits[kind] = int(limit)
+        return limits
 
 
 def _tables(path: str) -> dict[str, dict[str, object]]:

@@ -63,15 +63,21 @@ class Sums(Collector):
         self._messages: list[tuple[str, str, str, int]] = []
         self._deliveries: list[tuple[str, str, str, int]] = []
         self._pauses: list[tuple[str, str]] = []
+        self._labels: list[tuple[str, str, int]] = []
+        self._off: list[tuple[str, str, bool]] = []
 
     def refresh(
         self,
         messages: list[tuple[str, str, str, int]],
         deliveries: list[tuple[str, str, str, int]],
         pauses: list[tuple[str, str]],
+        off: Iterable[tuple[str, str, bool]] = (),
     ) -> None:
-        """``messages``: (site, end, reason, n); ``deliveries``: (site, state, reason, n); ``pauses``: (site, scope)."""
-        self._messages, self._deliveries, self._pauses = messages, deliveries, pauses
+        """``messages``: (site, end, reason, n); ``deliveries``: (site, state, reason, n); ``pauses``: (site, scope);
+        ``off``: (site, class of evidence, whether it is switched off). The ledger's labels are among its messages."""
+        self._messages = [row for row in messages if row[1] != "label"]
+        self._labels = [(site, label, n) for site, name, label, n in messages if name == "label"]
+        self._deliveries, self._pauses, self._off = deliveries, pauses, list(off)
 
     def collect(self) -> Iterable[Metric]:
         messages = CounterMetricFamily(
@@ -89,4 +95,19 @@ class Sums(Collector):
         )
         for site, scope in self._pauses:
             paused.add_metric([site, scope], 1)
-        return [messages, deliveries, paused]
+        labels = CounterMetricFamily(
+            "backflow_identity_labels",
+            "What a person's own later sign said of what had tied them to their browser: right, wrong or missed",
+            labels=["site", "evidence", "verdict"],
+        )
+        for site, label, n in self._labels:
+            evidence, _, verdict = label.rpartition(":")
+            labels.add_metric([site, evidence, verdict], n)
+        off = GaugeMetricFamily(
+            "backflow_identity_evidence_off",
+            "1 while a class of evidence is switched off: it has named the wrong person too often",
+            labels=["site", "evidence"],
+        )
+        for site, evidence, is_off in self._off:
+            off.add_metric([site, evidence], int(is_off))
+        return [messages, deliveries, paused, labels, off]

@@ -22,7 +22,8 @@ from relay.identity.evidence import Evidence, Recognition
 _Z = 1.959964
 #: Fewer labels say nothing: with 2 wrong among 30 the lower bound is 0.79, with 6 it is 0.63, with 7 it is 0.59.
 FEWEST_LABELS = 30
-_NEVER_OFF = frozenset({Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER, Evidence.FORM})
+#: What the shop itself says, and what shoppers type.
+NEVER_OFF = frozenset({Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER, Evidence.FORM})
 
 
 class Verdict(StrEnum):
@@ -79,7 +80,7 @@ def scores(labels: Iterable[tuple[str, int]]) -> list[Score]:
 
 def switched_off(found: Iterable[Score], limit: float) -> frozenset[Evidence]:
     """The classes that a site with this limit does not trust."""
-    known = {evidence.value: evidence for evidence in Evidence if evidence not in _NEVER_OFF}
+    known = {evidence.value: evidence for evidence in Evidence if evidence not in NEVER_OFF}
     return frozenset(
         known[score.name]
         for score in found

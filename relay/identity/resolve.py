@@ -83,7 +83,7 @@ def resolve(
     only when the visitor's own links name nobody.
     """
     own = _own(links, recognition, at, is_kiosk=is_kiosk, off=off)
-    if any(_unusable(link, at) is None for link in links):
+    if any(unusable(link, at) is None for link in links):
         return own
     found: dict[str, tuple[Resolution, Neighbour]] = {}
     for other in neighbours():
@@ -91,7 +91,7 @@ def resolve(
             continue
         theirs = _own(other.links, recognition, at, is_kiosk=other.is_kiosk, off=off)
         if theirs.person_id is None:
-            if any(_unusable(link, at) is None for link in other.links):
+            if any(unusable(link, at) is None for link in other.links):
                 return Resolution(reason=theirs.reason)  # several people's: so it is here
         elif theirs.reason is None:
             before = found.get(theirs.person_id)
@@ -107,9 +107,9 @@ def resolve(
 def _own(
     links: Sequence[Link], recognition: Recognition, at: float, *, is_kiosk: bool, off: Collection[Evidence]
 ) -> Resolution:
-    usable = [link for link in links if _unusable(link, at) is None]
+    usable = [link for link in links if unusable(link, at) is None]
     if not usable:
-        return Resolution(reason=next((r for link in links if (r := _unusable(link, at))), Reason.NO_IDENTITY))
+        return Resolution(reason=next((r for link in links if (r := unusable(link, at))), Reason.NO_IDENTITY))
     newest = max(usable, key=_recency)
     if is_strong(newest) and not newest.sendable:
         # Somebody has signed in here since by an ID alone: what follows is theirs, whoever was known before.
@@ -135,7 +135,7 @@ def _own(
     return proven(max(trusted, key=_worth), recognition)
 
 
-def _unusable(link: Link, at: float) -> Reason | None:
+def unusable(link: Link, at: float) -> Reason | None:
     """Why a link proves nothing for an event at ``at``."""
     if link.evidence in LINKS:
         if link.is_passed_on:
@@ -195,7 +195,7 @@ def late(
     With one strong person on the visitor all its waiting events are theirs. On a shared device only those of
     the session that led to the sign are, at a kiosk and of a shared mailbox likewise at most those.
     """
-    usable = [link for link in links if link.sendable and _unusable(link, sign_at) is None]
+    usable = [link for link in links if link.sendable and unusable(link, sign_at) is None]
     strong = {link.person_id for link in usable if is_strong(link)}
     is_session = 0 <= sign_at - occurred_at <= SESSION_SECONDS
     if is_kiosk and strong:
@@ -215,6 +215,7 @@ class Owner(Struct, frozen=True, kw_only=True):
     has_email: bool
     has_customer_id: bool
     sendable: bool
+    holder_id: str = ""  #: the person it was given to, before merges: there it stays, so that a merge can be revoked
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -150,12 +150,14 @@ def _apply_claims(
     planned = plan(identifiers, owners, sender.trust)
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
-    for identifier in planned.attach:
-        is_theirs = identifier in owners and owners[identifier].person_id == person_id
-        if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
-            graph.attach(site_id, identifier, person_id, trust=sender.trust, at=at, message_id=message.message_id)
     for other in planned.unite:
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
+    for identifier in planned.attach:
+        owner = owners.get(identifier)
+        is_theirs = owner is not None and owner.person_id in (person_id, *planned.unite)
+        if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
+            holder = owner.holder_id if owner is not None and is_theirs else person_id
+            graph.attach(site_id, identifier, holder, trust=sender.trust, at=at, message_id=message.message_id)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
     evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind, claims)
     if sender.visitor_id is not None and claims.is_author:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from relay.store.connection import Connection
 from relay.store.dispatch import Dispatch
 from relay.store.graph import Graph
+from relay.store.history import History
 from relay.store.holdings import Holdings
 from relay.store.keyring import Keyring
 from relay.store.ledger import Ledger
@@ -40,6 +41,7 @@ class Transaction(Struct, frozen=True):
     privacy: Privacy
     holdings: Holdings
     requests: Requests
+    history: History
     connection: Connection
     told: Told
 
@@ -54,6 +56,7 @@ class Transaction(Struct, frozen=True):
             privacy=Privacy(connection, keys),
             holdings=Holdings(connection, keys),
             requests=Requests(connection, keys),
+            history=History(connection, keys),
             connection=connection,
             told=told,
         )

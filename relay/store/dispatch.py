@@ -36,7 +36,8 @@ _COLUMNS = (
 #: Said while a delivery was under way: what comes back unsent is not tried again.
 _RECALLED = (
     f"kind <> '{DeliveryKind.DELETION}'"
-    f" AND reason IN ('{Reason.NATIVE_REPLAYED}', '{Reason.CONSENT_WITHDRAWN}', '{Reason.FORGOTTEN}')"
+    f" AND reason IN ('{Reason.NATIVE_REPLAYED}', '{Reason.CONSENT_WITHDRAWN}', '{Reason.FORGOTTEN}',"
+    f" '{Reason.UNLINKED}')"
 )
 _CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
 #: An erasure is the last thing that is told of its person: what is under way would make the profile anew behind it.

@@ -33,8 +33,10 @@ _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
 #: A link that has gone round does so in far fewer browsers than this: the others need not be counted.
 _ENOUGH_VISITORS = 50
 
-#: Why a link has ended: the shopper has signed out.
-SIGNED_OUT = "signed_out"
+#: Why a link has ended: the shopper has signed out, or the operator has taken it back. What was taken back counts for
+#: nothing any more, as if it had never been.
+SIGNED_OUT, UNLINKED = "signed_out", "unlinked"
+_COUNTS = f"coalesce(links.end_reason, '') <> '{UNLINKED}'"
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
@@ -86,7 +88,7 @@ class Graph:
                 (site_id, identifier.kind, self._hash(site_id, identifier)),
             ).fetchone()
             if row is not None:
-                owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]))
+                owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]), row[0])
         return owners
 
     def links(self, site_id: str, visitor_id: str) -> list[Link]:
@@ -116,7 +118,7 @@ class Graph:
         """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
         rows = self._sql(
             f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND last_at >= ?"
-            f" AND evidence IN ({_STRONG})",
+            f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
             (site_id, visitor_id, since),
         ).fetchall()
         return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
@@ -160,10 +162,10 @@ class Graph:
             for member in self.members(site_id, person_id)
             for row in self._sql(
                 f"SELECT min(first_at) FROM links WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
-                " AND (end_reason IS NULL OR end_reason <> 'unlinked')"
-                f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
+                f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
-                f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id LIMIT ?",
+                f" AND own.evidence IN ({_STRONG}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
+                " GROUP BY visitor_id LIMIT ?",
                 (site_id, member, _ENOUGH_VISITORS),
             ).fetchall()
         ]
@@ -305,12 +307,24 @@ class Graph:
         return row is not None
 
     def unite(self, site_id: str, source_id: str, target_id: str, *, at: float, message_id: str) -> None:
-        """Record that one person is part of another. Nothing is copied or deleted; revoking the row undoes it."""
+        """Record that one person is part of another. Nothing is copied or deleted; revoking the row undoes it, and
+        only a word from after that unites the two again."""
         self._sql(
             "INSERT INTO merges (site_id, source_id, target_id, message_id, created_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (site_id, source_id, target_id) DO UPDATE SET revoked_at = NULL",
+            " ON CONFLICT (site_id, source_id, target_id) DO UPDATE SET message_id = excluded.message_id,"
+            " created_at = excluded.created_at, revoked_at = NULL"
+            " WHERE merges.revoked_at IS NOT NULL AND merges.revoked_at <= excluded.created_at",
             (site_id, source_id, target_id, message_id, at),
         )
+
+    def revoke(self, site_id: str, source_id: str, target_id: str, *, at: float) -> bool:
+        """Take a merge back; whether it stood."""
+        cursor = self._sql(
+            "UPDATE merges SET revoked_at = ? WHERE site_id = ? AND source_id = ? AND target_id = ?"
+            " AND revoked_at IS NULL",
+            (at, site_id, source_id, target_id),
+        )
+        return bool(cursor.rowcount)
 
     def tie(
         self, site_id: str, visitor_id: str, person_id: str, evidence: Evidence, *, at: float, message_id: str
@@ -361,14 +375,16 @@ class Graph:
         evidence: Evidence | None,
         *,
         at: float,
-        reason: str = "unlinked",
+        reason: str = UNLINKED,
     ) -> int:
         """Cut the visitor's ties to the person, all of them or those of one class; how many."""
         only = "" if evidence is None else " AND evidence = ?"
+        # What had ended before did count until then (a kiosk's persons); taken back it does not.
+        still = _COUNTS if reason == UNLINKED else "ended_at IS NULL"
         return sum(
             self._sql(
                 "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ?"
-                f" AND person_id = ? AND ended_at IS NULL{only}",
+                f" AND person_id = ? AND {still}{only}",
                 (at, reason, site_id, visitor_id, member, *(() if evidence is None else (evidence,))),
             ).rowcount
             for member in self.members(site_id, person_id)
@@ -425,7 +441,7 @@ class Graph:
     def _plain(self, site_id: str, kind: str, sealed: bytes) -> str:
         return self._keys.of(site_id).open(_place(kind), sealed).decode()
 
-    def _owner(self, site_id: str, person_id: str) -> Owner:
+    def _owner(self, site_id: str, person_id: str, holder_id: str) -> Owner:
         kinds: set[str] = set()
         for member in self.members(site_id, person_id):
             kinds |= {
@@ -436,6 +452,7 @@ class Graph:
             }
         return Owner(
             person_id=person_id,
+            holder_id=holder_id,
             has_email=IdentifierKind.EMAIL in kinds,
             has_customer_id=IdentifierKind.CUSTOMER_ID in kinds,
             sendable=self.is_sendable(site_id, person_id),

@@ -186,6 +186,13 @@ class Outbox:
             return
         move(self._sql, delivery.delivery_id, [delivery.state], State.SUPPRESSED, reason=reason, settled_at=at)
 
+    def disown(self, delivery: Unsent) -> None:
+        """What waits for somebody's address waits for its person again: it is not theirs."""
+        self._sql(
+            "UPDATE deliveries SET person_id = NULL, reason = ? WHERE delivery_id = ? AND state = 'waiting'",
+            (Reason.NO_IDENTITY, delivery.delivery_id),
+        )
+
     def hold_on(self, site_id: str, visitor_id: str, *, until: float, at_most: float) -> None:
         """What is held for Klaviyo's script, which runs there, is held ``until`` then, but no longer than ``at_most``
         seconds after it happened."""

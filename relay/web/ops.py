@@ -8,6 +8,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from relay.config import Site
 from relay.errors import StoreError
+from relay.identity import measure
+from relay.identity.evidence import Evidence
 from relay.observe import Sums
 from relay.store.base import Store, Transaction
 
@@ -38,7 +40,7 @@ class Ops:
     async def metrics(self, request: Request) -> Response:
         def read(tx: Transaction) -> None:
             pauses = [(site.site_id, p.scope) for site in self._sites for p in tx.ledger.pauses(site.site_id)]
-            self._sums.refresh(tx.ledger.counts(), tx.outbox.sums(), pauses)
+            self._sums.refresh(tx.ledger.counts(), tx.outbox.sums(), pauses, self._off(tx))
 
         try:
             await self._store.read(read)
@@ -46,3 +48,11 @@ class Ops:
             return PlainTextResponse("the database cannot be read\n", status_code=503)
         body = generate_latest(self._registry)
         return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def _off(self, tx: Transaction) -> list[tuple[str, str, bool]]:
+        """Each site's classes of evidence, and whether it trusts them at present."""
+        found = []
+        for site in self._sites:
+            off = measure.switched_off(measure.scores(tx.ledger.labels(site.site_id)), site.min_precision)
+            found += [(site.site_id, evidence.value, evidence in off) for evidence in Evidence]
+        return found

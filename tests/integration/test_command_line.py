@@ -101,10 +101,13 @@ async def dead_cart(world: World) -> None:
 # Settings
 
 
-@pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "forget", "export", "audit"])
+OF_A_PERSON = ("forget", "export", "explain", "unlink")
+
+
+@pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "audit", *OF_A_PERSON])
 def test_every_command_names_a_missing_setting(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.cli.set_up_logging", lambda: None)
-    result = run(command, *([ANN] if command in ("forget", "export") else []), RELAY_SECRET_KEYS=None)
+    result = run(command, *([ANN] if command in OF_A_PERSON else []), RELAY_SECRET_KEYS=None)
     assert result.exit_code == 1
     assert "relay: RELAY_SECRET_KEYS: is missing" in result.output
     assert len(result.output.strip().splitlines()) == 1
@@ -671,3 +674,85 @@ def test_a_snippet_needs_an_address(url: str) -> None:
     result = run("snippet", url)
     assert result.exit_code == 1
     assert "URL: expected an address such as https://r.shop.com" in result.output
+
+
+# Explain and unlink
+
+
+async def held_cart(world: World) -> dict[str, Any]:
+    """A cart that is held for a shopper who has filled in a form; its row."""
+    world.clock._now = time.time()  # the commands live in real time
+    shopper = world.browser()
+    await shopper.identify(email=ANN)
+    await world.pass_hold()
+    await shopper.add_to_cart(messageId="the-cart")
+    await world.settle()
+    return (await world.deliveries("Added to Cart"))[-1]
+
+
+@in_world(site_id="default")
+async def test_explain_tells_the_whole_chain_in_a_pipe_of_80_columns(world: World) -> None:
+    row = await held_cart(world)
+    outputs = [
+        (await run_beside(world, "explain", asked)).output
+        for asked in (str(row["delivery_id"]), "the-cart", row["unique_id"])
+    ]
+    assert len(set(outputs)) == 1
+    (output,) = set(outputs)
+    lines = output.splitlines()
+    assert lines[0] == CART
+    assert [line for line in lines if len(line) > 80] == []
+    assert "\N{HORIZONTAL ELLIPSIS}" not in output
+    for name, value in (("delivery", row["delivery_id"]), ("visitor", row["visitor_id"]), ("message", "the-cart")):
+        assert f"  {name} {value}" in lines
+    whole = " ".join(output.split())
+    assert "it gave a***@mail.com." in whole
+    assert "Held: Klaviyo's script was not on the page" in whole
+    assert "Where it stands (held until 20" in whole
+    assert ANN not in output
+
+
+@in_world(site_id="default")
+async def test_an_events_name_does_not_speak_to_the_terminal(world: World) -> None:
+    world.clock._now = time.time()
+    await world.browser().track("Quiz \x1b[31mDone[/bold]", messageId="m1")
+    await world.settle()
+    output = (await run_beside(world, "explain", "m1")).output
+    assert "\x1b[31m" not in output
+    assert "[31mDone[/bold]" in output, "what is no control character is shown as it was written"
+
+
+@in_world(site_id="default")
+async def test_unlink_takes_back_what_explain_names(world: World) -> None:
+    row = await held_cart(world)
+    result = await run_beside(world, "unlink", row["visitor_id"])
+    assert result.exit_code == 0
+    assert f"Taken back: visitor {row['visitor_id']}, form." in result.output
+    assert "1 unsent delivery recalled (unlinked)." in result.output
+    told = await run_beside(world, "explain", str(row["delivery_id"]))
+    whole = " ".join(told.output.split())
+    assert "Suppressed: It rested on a tie between this browser and a person that was taken back" in whole
+    assert "it was taken back (relay unlink)." in whole
+    again = await run_beside(world, "unlink", row["visitor_id"])
+    assert again.output == "There was nothing to take back.\n"
+
+
+@in_world(site_id="default")
+async def test_unlink_of_one_class_leaves_the_others(world: World) -> None:
+    row = await held_cart(world)
+    result = await run_beside(world, "unlink", str(row["delivery_id"]), "--evidence", "kx")
+    assert result.output == "There was nothing to take back.\n"
+    assert ("Added to Cart", "held", "klaviyo_absent") in await world.fates()
+
+
+@pytest.mark.parametrize("command", ["explain", "unlink"])
+def test_an_unknown_id_says_what_is_expected(command: str) -> None:
+    result = run(command, "nobody")
+    assert result.exit_code == 1
+    assert "relay: ID: expected a " in result.output
+    assert "nothing here is called 'nobody'" in result.output
+
+
+def test_unlink_refuses_what_contradicts_itself() -> None:
+    result = run("unlink", "x", "--merge", "--evidence", "form")
+    assert (result.exit_code, "--evidence: a merge has no class" in result.output) == (1, True)

@@ -20,6 +20,7 @@ from relay.clock import SystemClock
 from relay.config import Forward, Secret, Settings, Site
 from relay.delivery.states import State
 from relay.errors import StoreUnavailable
+from relay.identity.identifiers import IdentifierKind
 from relay.model import Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Recipient, Trust
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction
@@ -30,7 +31,13 @@ from relay.web.console.pages import WRONG_PER_MINUTE
 PASSWORD = "correct horse"
 SERVER_KEY = "server-key-of-the-shop"
 EMAIL = "ana.lopez@example.com"
-PATHS = ["/console", "/console/live", "/console/static/console.css", "/console/static/console.js"]
+PATHS = [
+    "/console",
+    "/console/live",
+    "/console/why?site=default&id=1",
+    "/console/static/console.css",
+    "/console/static/console.js",
+]
 SITE = Site(
     site_id="default",
     write_key="public",
@@ -190,6 +197,7 @@ def test_console_asks_for_its_password(house: House, path: str) -> None:
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
         assert "lines" not in answer.text
+    house.add(State.READY, Reason.KLAVIYO_ABSENT)
     assert house.get(path).status_code == 200
 
 
@@ -433,6 +441,82 @@ def test_unreadable_database_is_said_plainly(house: House, monkeypatch: pytest.M
     answer = house.get("/console/live")
     assert (answer.status_code, answer.text) == (503, "The database cannot be read.\n")
     assert house.get("/console").status_code == 200
+
+
+# Why, and who is who
+
+
+def test_the_chain_behind_a_delivery_is_told_step_by_step(house: House) -> None:
+    house.send(added("m1", userId="7", context={"traits": {"email": EMAIL}}))
+    line = house.site()["lines"][0]
+    (found,) = house.get(f"/console/why?site=default&id={line['id']}").json()
+    assert (found["title"], found["message_id"]) == ("Added to Cart - Backup Flow", "m1")
+    kinds = [step["kind"] for step in found["steps"]]
+    assert kinds[:2] == ["event", "standing"]
+    assert {"sign", "confidence", "measured"} <= set(kinds)
+    texts = " ".join(step["text"] for step in found["steps"])
+    assert line["why"] in texts
+    assert "The shop's server named a***@example.com in the call itself" in texts
+    assert EMAIL not in texts
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("site=default&id=999", 404), ("site=other&id=1", 400), ("site=default", 400), ("id=1", 400), ("", 400)],
+)
+def test_a_chain_that_is_not_there_is_said_plainly(house: House, query: str, status: int) -> None:
+    answer = house.get(f"/console/why?{query}")
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def test_each_class_of_evidence_shows_what_it_is_worth(house: House) -> None:
+    labels = {
+        "order:right": 3, "order:wrong": 30, "form:right": 199, "form:wrong": 1, "kx:right": 5, "kx:wrong": 25,
+        "kx:missed": 2, "analytics_id:right": 2, "click_id:missed": 4, "cookie:right": 30, "cookie:wrong": 20,
+    }  # fmt: skip
+    for label, n in labels.items():
+        house.transact(lambda tx, label=label, n=n: tx.ledger.count("default", "label", label, n))
+    who = house.site()["who"]
+    found = {row["name"]: row for row in who["measured"]}
+    assert [row["name"] for row in who["measured"]] == ["order", "form", "kx", "analytics_id", "click_id", "cookie"]
+    assert {name: row["off"] for name, row in found.items()} == {name: name == "kx" for name in found}
+    assert (who["answers"], who["wrong"], who["limit"]) == (265, 56, 0.8)
+    kx = found["kx"]
+    assert (kx["right"], kx["wrong"], kx["missed"]) == (5, 25, 2)
+    assert (kx["precision"], kx["recall"]) == (pytest.approx(5 / 30), pytest.approx(5 / 32))
+    assert kx["lower"] == pytest.approx(0.0734, abs=0.001)
+    verdicts = {name: row["verdict"] for name, row in found.items()}
+    assert verdicts["order"] == "Trusted: the shop's own word is never switched off."
+    assert verdicts["form"] == "Trusted."
+    assert verdicts["kx"].startswith("Switched off")
+    assert verdicts["analytics_id"] == "Too few answers to judge by: 20 are needed."
+    assert verdicts["click_id"].startswith("It has named nobody yet")
+    assert verdicts["cookie"].startswith("Below the limit")
+    assert (found["click_id"]["precision"], found["click_id"]["lower"]) == (None, None)
+
+
+def test_nothing_measured_is_no_figure(house: House) -> None:
+    assert house.site()["who"] == {"answers": 0, "wrong": 0, "limit": 0.8, "measured": [], "noticed": []}
+
+
+def test_what_the_guards_have_noticed_is_told_in_words_the_most_frequent_first(house: House) -> None:
+    counts = {"limit_email": 2, "claims_of_one_address": 9, "invalid_email": 5}
+    for reason, n in counts.items():
+        house.transact(lambda tx, reason=reason, n=n: tx.ledger.count("default", "refused_identifier", reason, n))
+    house.transact(lambda tx: tx.ledger.count("default", "noted_identifier", "many_browsers", 1))
+    noticed = house.site()["who"]["noticed"]
+    assert [(row["name"], row["n"]) for row in noticed] == [
+        ("claims_of_one_address", 9), ("invalid_email", 5), ("limit_email", 2), ("many_browsers", 1),
+    ]  # fmt: skip
+    assert [row["words"] for row in noticed] == [
+        words.GUARDS["claims_of_one_address"], words.NOTES["invalid_email"], words.GUARDS["limit_email"],
+        words.GUARDS["many_browsers"],
+    ]  # fmt: skip
+
+
+def test_every_limit_of_identifiers_has_words() -> None:
+    assert {f"limit_{kind}" for kind in IdentifierKind} <= words.GUARDS.keys()
 
 
 # What never appears

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.delivery.states import State
+from relay.identity.evidence import Evidence
 from relay.model import Reason
 from relay.store.rows import Pause
 from tests import factories
@@ -137,6 +138,22 @@ def test_a_refused_key_is_shown_until_klaviyo_takes_it(door: Door) -> None:
     assert metrics(door)[paused] == 1
     door.run(door.store.transact(lambda tx: tx.ledger.resume("shop", "event")))
     assert paused not in metrics(door)
+
+
+def test_each_class_of_evidence_shows_its_labels_and_whether_it_is_off(door: Door) -> None:
+    for label, n in (("kx:right", 3), ("kx:wrong", 30), ("cookie:right", 7), ("analytics_id:missed", 2)):
+        door.run(door.store.transact(lambda tx, label=label, n=n: tx.ledger.count("shop", "label", label, n)))  # type: ignore[misc]
+    samples = metrics(door)
+
+    def labels(evidence: str, verdict: str) -> float:
+        names = {"site": "shop", "evidence": evidence, "verdict": verdict}
+        return samples["backflow_identity_labels_total", frozenset(names.items())]
+
+    assert [labels("kx", "right"), labels("kx", "wrong"), labels("cookie", "right")] == [3, 30, 7]
+    assert labels("analytics_id", "missed") == 2
+    off = {dict(key[1])["evidence"]: n for key, n in samples.items() if key[0] == "backflow_identity_evidence_off"}
+    assert off == {evidence: float(evidence == "kx") for evidence in Evidence}
+    assert not any(dict(key[1]).get("end") == "label" for key in samples), "they are no messages"
 
 
 def test_metrics_show_nobodys_data_and_no_keys(door: Door) -> None:

@@ -43,6 +43,7 @@ def test_the_least_that_starts_has_the_defaults_of_the_contract() -> None:
     assert site.subscribe_channels == ("email",)
     assert (site.shopify_secrets, site.shopify_domain, site.home) == ((), None, None)
     assert (site.link_property, site.link_seconds, site.profile_parameter) == (None, 30 * 86400, None)
+    assert (site.min_precision, site.identifier_limits) == (0.6, {})
 
 
 GOOD = [
@@ -62,6 +63,10 @@ GOOD = [
     ("FORWARD", "ALL", "forward", Forward.ALL),
     ("FORWARD", " shadow ", "forward", Forward.SHADOW),
     ("HOLD_SECONDS", "0", "hold_seconds", 0),
+    ("MIN_PRECISION", "0.95", "min_precision", 0.95), ("MIN_PRECISION", "0", "min_precision", 0),
+    ("IDENTIFIER_LIMITS", "email=5,phone=12", "identifier_limits", {"email": 5, "phone": 12}),
+    ("IDENTIFIER_LIMITS", " customer_id = 1 ,", "identifier_limits", {"customer_id": 1}),
+    ("IDENTIFIER_LIMITS", " ", "identifier_limits", {}),
     ("HOLD_SECONDS", "86400", "hold_seconds", 86400),
     ("HOLD_SECONDS", "1.5", "hold_seconds", 1.5),
     ("CONSENT", "required", "consent", Consent.REQUIRED),
@@ -132,6 +137,10 @@ BAD = [
     ("FORWARD", "some"), ("FORWARD", "backup,all"),
     ("HOLD_SECONDS", "-1"), ("HOLD_SECONDS", "86401"), ("HOLD_SECONDS", "soon"), ("HOLD_SECONDS", "nan"),
     ("HOLD_SECONDS", "inf"),
+    ("MIN_PRECISION", "80"), ("MIN_PRECISION", "-0.1"), ("MIN_PRECISION", "high"), ("MIN_PRECISION", "nan"),
+    ("IDENTIFIER_LIMITS", "5"), ("IDENTIFIER_LIMITS", "email"), ("IDENTIFIER_LIMITS", "email=0"),
+    ("IDENTIFIER_LIMITS", "email=-1"), ("IDENTIFIER_LIMITS", "email=1.5"), ("IDENTIFIER_LIMITS", "email=many"),
+    ("IDENTIFIER_LIMITS", "mail=5"), ("IDENTIFIER_LIMITS", "email=5,email=6"), ("IDENTIFIER_LIMITS", "email=5;phone=5"),
     ("CONSENT", "none"),
     ("COOKIE_DOMAIN", "localhost"), ("COOKIE_DOMAIN", "shop.com; Secure"), ("COOKIE_DOMAIN", "https://shop.com"),
     ("COOKIE_DOMAIN", "shop..com"),
@@ -267,6 +276,20 @@ def test_an_empty_list_of_metrics_allows_none_of_the_shops_own(tmp_path: Path) -
     assert read_file(tmp_path, f"{ONE}metrics = []").sites[0].metrics == frozenset()
 
 
+def test_each_site_has_its_own_limits_of_identity(tmp_path: Path) -> None:
+    two = 'min_precision = 0.9\nidentifier_limits = ["email=2", "phone=1"]\n[sites.b]\nwrite_key = "b"\n'
+    a, b = read_file(tmp_path, f"{ONE}{two}identifier_limits = 'kx=7'", MIN_PRECISION="0.7").sites
+    assert (a.min_precision, a.identifier_limits) == (0.9, {"email": 2, "phone": 1})
+    assert (b.min_precision, b.identifier_limits) == (0.7, {"kx": 7})
+
+
+@pytest.mark.parametrize("name", ["MIN_PRECISION", "IDENTIFIER_LIMITS"])
+def test_a_bad_limit_of_identity_says_what_was_expected(name: str) -> None:
+    expected = {"MIN_PRECISION": "a number from 0 to 1", "IDENTIFIER_LIMITS": "email=5,phone=5; got 'fax=1'"}[name]
+    with pytest.raises(SettingsError, match=expected):
+        read(**{name: {"MIN_PRECISION": "80", "IDENTIFIER_LIMITS": "fax=1"}[name]})
+
+
 def test_the_environment_gives_defaults_to_every_site_but_no_keys(tmp_path: Path) -> None:
     lamps, rugs = read_file(
         tmp_path,
@@ -290,6 +313,8 @@ BAD_FILES = [
     ("bad value", f'{ONE}forward = "some"', "sites.a.forward"),
     ("bad number", f"{ONE}hold_seconds = -1", "sites.a.hold_seconds"),
     ("truth value", f"{ONE}hold_seconds = true", "sites.a.hold_seconds"),
+    ("a bad limit", f'{ONE}identifier_limits = ["email=5", "fax=1"]', "sites.a.identifier_limits"),
+    ("a share above one", f"{ONE}min_precision = 80", "sites.a.min_precision"),
     ("no truth value", f'{ONE}create_profiles = "perhaps"', "sites.a.create_profiles"),
     ("a name with a comma", f'{ONE}metrics = ["Quiz, Done"]', "sites.a.metrics"),
     ("list of numbers", f"{ONE}allowed_origins = [1]", "sites.a.allowed_origins"),

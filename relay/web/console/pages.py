@@ -17,7 +17,7 @@ from relay.clock import Clock, SystemClock
 from relay.config import Settings
 from relay.errors import StoreError
 from relay.store.base import Store
-from relay.web.console import snapshot
+from relay.web.console import snapshot, why
 from relay.web.console.snapshot import SHOWS, Snapshot
 from relay.web.security import is_console_password
 
@@ -71,6 +71,7 @@ class Console:
             Route("/console", self._guarded(self._page), methods=["GET"]),
             Route("/console/", _to_page, methods=["GET"]),
             Route("/console/live", self._guarded(self._live), methods=["GET"]),
+            Route("/console/why", self._guarded(self._why), methods=["GET"]),
             Route("/console/static/{name}", self._guarded(self._file), methods=["GET"]),
         ]
 
@@ -122,6 +123,21 @@ class Console:
             found = await self._snapshot(show)
         except StoreError:
             return PlainTextResponse("The database cannot be read.\n", status_code=503, headers={"Retry-After": "5"})
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    async def _why(self, request: Request) -> Response:
+        """The chain behind one delivery as JSON: ``site`` and ``id``."""
+        asked = request.query_params.get("id", "")
+        sites = [site for site in self._settings.sites if site.site_id == request.query_params.get("site")]
+        if not sites or not asked:
+            return PlainTextResponse("expected a site and the id of a delivery\n", status_code=400)
+        now = self._clock.now()
+        try:
+            found = await self._store.read(lambda tx: why.explain(tx, sites[0], asked, now=now))
+        except StoreError:
+            return PlainTextResponse("The database cannot be read.\n", status_code=503, headers={"Retry-After": "5"})
+        if not found:
+            return PlainTextResponse("This delivery is not kept any more.\n", status_code=404)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def _snapshot(self, show: str) -> Snapshot:

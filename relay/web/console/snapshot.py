@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from relay.config import Settings, Site
 from relay.delivery.states import OPEN, State
+from relay.identity import measure
 from relay.model import DropReason, Reason
 from relay.pipeline import metrics
 from relay.store.base import Transaction
-from relay.web.console import stream, words
+from relay.web.console import stream, who, words
 from relay.web.console.stream import Line
 
 #: Deliveries of a site on the page.
@@ -77,6 +78,7 @@ class SiteView(Struct, frozen=True, kw_only=True):
     destination: Destination
     messages: Messages
     deliveries: Deliveries
+    who: who.Who
     lines: list[Line]
 
 
@@ -107,8 +109,16 @@ def _site(tx: Transaction, site: Site, counts: Sums, sums: Sums, show: str, now:
         destination=_destination(problems, deliveries),
         messages=_messages(site.site_id, counts),
         deliveries=deliveries,
+        who=_who(site, counts),
         lines=[stream.line(row, site, paused, now) for row in rows],
     )
+
+
+def _who(site: Site, counts: Sums) -> who.Who:
+    mine = [(name, reason, n) for site_id, name, reason, n in counts if site_id == site.site_id]
+    scores = measure.scores((label, n) for name, label, n in mine if name == "label")
+    noticed = {reason: n for name, reason, n in mine if name in ("refused_identifier", "noted_identifier")}
+    return who.who(scores, noticed, site.min_precision)
 
 
 def _problems(tx: Transaction, site: Site) -> list[words.Problem]:

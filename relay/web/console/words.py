@@ -34,6 +34,10 @@ REASONS: dict[Reason, str] = {
         "Only the address of a shared mailbox (info@, office@) was given in this browser, and that visit is over."
     ),
     Reason.ADDRESS_CORRECTED: "It names an address that the shopper corrected a moment later: a typing error.",
+    Reason.UNLINKED: (
+        "It rested on a tie between this browser and a person that was taken back (relay unlink), and nothing else says"
+        " whose it is."
+    ),
     Reason.EVIDENCE_OFF: (
         "What ties this browser to a person has named the wrong one too often in this shop, so it is switched off"
         " (RELAY_MIN_PRECISION)."
@@ -149,7 +153,7 @@ NOTES: dict[str, str] = {
     "long_customer_id": "a customer ID longer than the 64 characters Klaviyo takes: not sent as external_id",
     "role_email": "a mailbox of a role such as info@ or support@, read by several people",
     "relay_email": "a marketplace's relay address: its mails reach nobody once the order is done",
-    "reserved_email": "an address for examples and tests such as @example.com: Klaviyo drops it silently",
+    "reserved_email": "an address for examples and tests (at example.com and the like): Klaviyo drops it silently",
     "repeated_subscribe": "the same subscribe as before: no new opt-in unless consentedAt says so",
     "unreadable_subscribe": "subscribe was neither true nor false: nobody was signed up or off",
     "unreadable_consent": "consent named no channel (email, sms): nobody was signed up or off",
@@ -161,6 +165,23 @@ NOTES: dict[str, str] = {
     "unreadable_price": "a price that is no number: left as it is among the properties",
     "unreadable_currency": "a currency that is no code of three letters: the event goes without it",
     "unreadable_patch": "a property to clear, append or take away that has no name or value for that: left out",
+}
+
+#: What the guards of identity have kept out or noticed, as the ledger counts it.
+GUARDS: dict[str, str] = {
+    "claims_of_one_browser": "a browser that claimed to be too many people in a day: not tied to one more",
+    "claims_of_one_address": "an internet address that brought too many new identifiers within an hour: not believed",
+    "many_browsers": "a person who gained many browsers within a week: worth a look, a link may have leaked",
+    **{
+        f"limit_{kind}": f"one {words} too many for one person: not taken"
+        for kind, words in (
+            ("email", "e-mail address"),
+            ("phone", "phone number"),
+            ("customer_id", "customer ID"),
+            ("klaviyo_id", "Klaviyo profile"),
+            ("kx", "Klaviyo link"),
+        )
+    },
 }
 
 FORWARD: dict[Forward, str] = {

@@ -1,6 +1,6 @@
 // Builds the page's pieces. Text enters as text nodes only: an event's name is whatever its sender wrote.
 
-import { capital, count, exact } from "./words.js";
+import { capital, count, exact, percent, unbroken } from "./words.js";
 
 /** An element with attributes and children; null children are left out. */
 export function el(name, attributes = {}, ...children) {
@@ -35,16 +35,48 @@ export function lineCard(line) {
     el("span", {}, capital(line.when), ...(line.at === null ? [] : [" ", time(line.at)])),
     line.attempts > 1 && !line.error ? el("span", {}, `${line.attempts} tries`) : null,
     line.only_recorded ? el("span", { class: "pill" }, "Recorded only, starts no flow") : null));
+  card.append(el("details", { class: "chain", "data-delivery": String(line.id) },
+    el("summary", {}, "Why?"), el("div", { class: "steps", "aria-live": "polite" })));
   return card;
 }
 
+/** The chain behind a delivery, step by step, and what it is called. */
+export function chain(explanation) {
+  const names = [["Delivery", explanation.delivery_id], ["Message", explanation.message_id], ["Visitor", explanation.visitor_id]];
+  return [
+    el("ol", { class: "told" }, ...explanation.steps.map((step) =>
+      el("li", { "data-kind": step.kind },
+        el("p", { class: "head" }, el("strong", {}, step.title), moment(step)),
+        el("p", {}, unbroken(step.text))))),
+    el("dl", { class: "ids" }, ...names.filter(([, value]) => value !== null).flatMap(([name, value]) =>
+      [el("dt", {}, name), el("dd", {}, String(value))])),
+  ];
+}
+
+function moment({ at, when }) {
+  if (at === null) return null;
+  return when ? el("span", { class: "when" }, `${capital(when)} `, time(at)) : time(at);
+}
+
+/** What one class of evidence, or one way of recognition, is worth here. */
+export function measuredRow({ name, words, right, wrong, missed, precision, lower, recall, off, verdict }) {
+  const figures = [
+    ["right", count(right)], ["wrong", count(wrong)], ["missed", count(missed)],
+    ["precision", precision === null ? "\u2013" : `${percent(precision)} (at least ${percent(lower)})`],
+    ["recall", recall === null ? "\u2013" : percent(recall)],
+  ];
+  return el("li", { class: off ? "measured off" : "measured", "data-id": name },
+    el("p", { class: "head" }, el("strong", {}, words), off ? el("span", { class: "badge dead" }, "Switched off") : null),
+    el("dl", { class: "figures" }, ...figures.map(([term, value]) => el("div", {}, el("dt", {}, term), el("dd", {}, value)))),
+    el("p", { class: "means" }, unbroken(verdict)));
+}
+
 function proof(line) {
-  const percent = `${Math.floor(line.confidence * 1000) / 10} %`;
   const gauge = el("span", { class: "gauge", "aria-hidden": "true" }, el("span"));
   gauge.firstChild.style.width = `${line.confidence * 100}%`;
   return el("div", { class: "proof" },
     el("p", {}, el("strong", {}, "How the shopper is known: "), `${line.evidence}.`),
-    el("p", { class: "sure" }, gauge, `${percent} sure`));
+    el("p", { class: "sure" }, gauge, `${percent(line.confidence)} sure`));
 }
 
 /** One summand, with the reasons behind it. */

@@ -1,11 +1,12 @@
 // The console: asks the relay every two seconds and changes only what has changed.
 
-import { lineCard, part, problemCard } from "./cards.js";
+import { chain, lineCard, measuredRow, part, problemCard } from "./cards.js";
 import * as words from "./words.js";
 
 const EVERY_MS = 2000;
 // Without credentials that somebody may have written into the page's own address: fetch refuses those.
 const LIVE = new URL("console/live", location.origin + location.pathname);
+const WHY = new URL("console/why", location.origin + location.pathname);
 
 const at = (id) => document.getElementById(id);
 const buttons = (id) => [...(at(id)?.querySelectorAll("button") ?? [])];
@@ -67,6 +68,7 @@ function render() {
   destination(site);
   messages(site.messages);
   deliveries(site.deliveries);
+  who(site.who);
   stream(site);
   tick();
 }
@@ -109,6 +111,48 @@ function deliveries({ total, places }) {
   set(at("deliveries-check"), total ? `${words.count(total)} = ${sum}. Settled ones are kept for 90 days.` : "");
 }
 
+function who({ answers, wrong, limit, measured, noticed }) {
+  set(at("who-total"), answers ? `${words.percent(wrong / answers)} wrong` : "\u2013");
+  set(at("who-sum"), answers
+    ? `${words.count(wrong)} of ${words.count(answers)} answers that a later order, login or form could check named the wrong person. What is right in less than ${words.percent(limit)} of cases is switched off (RELAY_MIN_PRECISION).`
+    : "Nothing is measured yet: each order, login or form tells whether what was known of that browser before was right.");
+  reconcile(at("classes"), measured.filter((each) => !each.is_way), (each) => each.name, measuredRow);
+  reconcile(at("ways"), measured.filter((each) => each.is_way), (each) => each.name, measuredRow);
+  reconcile(at("noticed"), noticed.map((each) => ({ ...each, tone: "held" })), (each) => each.name, part);
+  for (const [id, list] of [["classes-title", "classes"], ["ways-title", "ways"], ["noticed-title", "noticed"]]) {
+    at(id).hidden = at(list).children.length === 0;
+  }
+}
+
+// Which chains are open, so that a line that changes keeps its own.
+const opened = new Set();
+
+/** Fill in a chain that has been opened. */
+async function tell(details) {
+  const place = details.querySelector(".steps");
+  if (!place.firstChild) place.replaceChildren("Asking \u2026");
+  try {
+    const url = new URL(WHY);
+    url.searchParams.set("site", view.site ?? snapshot.sites[0].site_id);
+    url.searchParams.set("id", details.dataset.delivery);
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+    if (!answer.ok) throw new Error(await problem(answer));
+    const [found] = await answer.json();
+    place.replaceChildren(...chain(found));
+    tick();
+  } catch (error) {
+    place.replaceChildren(error instanceof TypeError || error.name === "TimeoutError" ? "The relay does not answer." : error.message);
+  }
+}
+
+document.addEventListener("toggle", ({ target }) => {
+  if (!target.matches?.("details.chain")) return;
+  const key = `${view.site} ${target.dataset.delivery}`;
+  if (!target.open) { if (target.isConnected) opened.delete(key); return; }
+  opened.add(key);
+  tell(target);
+}, true);
+
 const NONE = {
   all: ["Nothing to deliver yet", "The first event of a shopper appears here a moment after the tag or your server has sent it."],
   sent: ["Nothing sent yet", "Events appear here once Klaviyo has taken them."],
@@ -124,7 +168,11 @@ function stream({ lines }) {
     at("lines").replaceChildren();
     delete at("lines").dataset.filled;
   }
-  reconcile(at("lines"), lines, (line) => line.id, lineCard);
+  reconcile(at("lines"), lines, (line) => line.id, (line) => {
+    const card = lineCard(line);
+    card.querySelector(".chain").open = opened.has(`${view.site} ${line.id}`);
+    return card;
+  });
   at("empty").hidden = lines.length > 0;
   set(at("empty-title"), NONE[view.show][0]);
   set(at("empty-text"), NONE[view.show][1]);

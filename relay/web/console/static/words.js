@@ -8,6 +8,12 @@ const DAY_AND_CLOCK = new Intl.DateTimeFormat(undefined, {
 
 export const count = (n) => COUNT.format(n);
 
+/** "97.5 %", rounded down: a share is never told better than it is. */
+export const percent = (share) => `${Math.floor(share * 1000 + 1e-9) / 10} %`;
+
+/** The same text, with no line break before a percent sign. */
+export const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
+
 /** "12:03:20", with the day in front when it is not today. */
 export function clock(at, now) {
   const then = new Date(at * 1000);
