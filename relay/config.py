@@ -39,6 +39,13 @@ class Consent(StrEnum):
     ASSUMED = "assumed"  #: goes on unless consent is denied
 
 
+class Behaviour(StrEnum):
+    """What is made of visitors that behave alike."""
+
+    OFF = "off"  #: nothing is kept to tell
+    SUSPECT = "suspect"  #: who an unknown visitor may be is shown and measured, and never sent
+
+
 class PageEvents(StrEnum):
     """Which metric a page view becomes."""
 
@@ -90,6 +97,7 @@ class Site(Struct, frozen=True, kw_only=True):
     page_details: bool = True
     #: Names of the shop's own events that may become metrics, beside the standard ones; None: any, up to the limit.
     metrics: frozenset[str] | None = None
+    behaviour: Behaviour = Behaviour.OFF
     #: Below this lower bound of its measured precision a class of evidence is not trusted (``identity.measure``).
     min_precision: float = 0.8
     #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
@@ -134,7 +142,7 @@ _OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
-    "PAGE_DETAILS", "METRICS",
+    "PAGE_DETAILS", "METRICS", "BEHAVIOUR",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
 _SWITCHES = ("EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_DETAILS")
@@ -250,6 +258,7 @@ class _Reader:
             page_events=self.choice("PAGE_EVENTS", PageEvents.OFF),
             page_details=self.switch("PAGE_DETAILS", True),
             metrics=self._metrics(),
+            behaviour=self.choice("BEHAVIOUR", Behaviour.OFF),
         )
 
     def _sites(self) -> tuple[Site, ...]:

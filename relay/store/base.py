@@ -18,6 +18,7 @@ from relay.store.graph import Graph
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
 from relay.store.rows import Entry, JournalRow
+from relay.store.sketches import Sketches
 from relay.store.traces import Traces
 
 T = TypeVar("T")
@@ -33,13 +34,22 @@ class Transaction(Struct, frozen=True):
     outbox: Outbox
     dispatch: Dispatch
     ledger: Ledger
+    sketches: Sketches
     connection: Connection
     told: Told
 
     @classmethod
     def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
-        tables = (Graph(connection), Traces(connection), Outbox(connection), Dispatch(connection), Ledger(connection))
-        return cls(*tables, connection, told)
+        return cls(
+            Graph(connection),
+            Traces(connection),
+            Outbox(connection),
+            Dispatch(connection),
+            Ledger(connection),
+            Sketches(connection),
+            connection,
+            told,
+        )
 
     def attempt(self, work: Callable[[], T]) -> T:
         """Run ``work`` inside the transaction; when it raises, only its own changes are undone.

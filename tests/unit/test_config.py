@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Consent, Forward, PageEvents, Secret, Settings, unknown_keys
+from relay.config import Behaviour, Consent, Forward, PageEvents, Secret, Settings, unknown_keys
 from relay.errors import SettingsError
 
 LEAST = {"RELAY_SECRET_KEYS": "0123456789abcdef", "RELAY_WRITE_KEY": "public"}
@@ -37,6 +37,7 @@ def test_the_least_that_starts_has_the_defaults_of_the_contract() -> None:
     assert site.allowed_origins == frozenset()
     assert (site.email_primary, site.anonymous_id) == (True, False)
     assert (site.create_profiles, site.update_profiles, site.list_id) == (True, True, None)
+    assert site.behaviour is Behaviour.OFF
     assert (site.page_events, site.page_details, site.metrics) == (PageEvents.OFF, True, None)
 
 
@@ -71,6 +72,8 @@ GOOD = [
     ("METRICS", " Quiz Done,, Size Guide Opened ", "metrics", {"Quiz Done", "Size Guide Opened"}),
     ("METRICS", "none", "metrics", frozenset()),
     ("METRICS", " ", "metrics", None),
+    ("BEHAVIOUR", "", "behaviour", Behaviour.OFF),
+    ("BEHAVIOUR", "Suspect", "behaviour", Behaviour.SUSPECT),
     *[(name.upper(), text, name, True) for name in ("email_primary", "anonymous_id", "create_profiles",
      "update_profiles", "page_details") for text in ("on", "TRUE", " yes ", "1")],
     *[(name.upper(), text, name, False) for name in ("email_primary", "anonymous_id", "create_profiles",
@@ -110,6 +113,7 @@ BAD = [
     ("HOLD_SECONDS", "-1"), ("HOLD_SECONDS", "86401"), ("HOLD_SECONDS", "soon"), ("HOLD_SECONDS", "nan"),
     ("HOLD_SECONDS", "inf"),
     ("CONSENT", "none"),
+    ("BEHAVIOUR", "on"), ("BEHAVIOUR", "shadow"),
     ("COOKIE_DOMAIN", "localhost"), ("COOKIE_DOMAIN", "shop.com; Secure"), ("COOKIE_DOMAIN", "https://shop.com"),
     ("COOKIE_DOMAIN", "shop..com"),
     ("COUNTRY", "Germany"), ("COUNTRY", "1"),

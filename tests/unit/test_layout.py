@@ -12,7 +12,8 @@ ROOT = Path(relay.__file__).parent
 #: Rules without I/O: tested as tables, and free of everything that talks to the world.
 PURE = {
     "relay.model", "relay.errors", "relay.clock", "relay.identity.cookie", "relay.identity.evidence",
-    "relay.identity.identifiers", "relay.identity.resolve", "relay.pipeline.parse", "relay.pipeline.mend",
+    "relay.identity.identifiers", "relay.identity.resolve", "relay.identity.behaviour",
+    "relay.pipeline.parse", "relay.pipeline.mend",
     "relay.pipeline.canonical", "relay.pipeline.vocabulary", "relay.pipeline.products", "relay.pipeline.shopify",
     "relay.pipeline.values", "relay.pipeline.consent", "relay.pipeline.decide", "relay.pipeline.addresses",
     "relay.pipeline.instructions", "relay.pipeline.optin", "relay.pipeline.metrics", "relay.pipeline.pages",
