@@ -46,7 +46,7 @@ def suspect(work: Work) -> End | None:
 def _suspect(tx: Transaction, site_id: str, visitor_id: str, at: float) -> None:
     mine, model = tx.sketches.items(site_id, visitor_id), tx.sketches.model(site_id)
     candidates = []
-    for other in tx.sketches.candidates(site_id, visitor_id, at=at):
+    for other in tx.sketches.candidates(site_id, visitor_id, mine, at=at):
         persons = tx.graph.signed_in(site_id, other)
         if len(persons) == 1:  # with several it is a shared device, and nobody's behaviour
             (person_id,) = persons

@@ -18,10 +18,11 @@ from relay.store.connection import Connection
 SKETCH_SECONDS = 30 * 86400.0
 #: A value seen again is noted at most this often: network and browser are in every message.
 NOTE_EVERY_SECONDS = 6 * 3600.0
+#: Visitors that one round of retention takes.
+AT_ONCE = 1000
 
 #: The row that every visitor with a sketch has: it counts them, and finds one at random.
 _VISITOR, _ANY = "visitor", b""
-_BLOCKS = " ".join(f"WHEN '{feature}' THEN {most}" for feature, most in BLOCKS.items())
 
 
 class Suspicion(Struct, frozen=True, kw_only=True):
@@ -61,6 +62,9 @@ class Sketches:
             "SELECT kind, code, last_at FROM sketches WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id)
         ).fetchall()
         known = {(kind, bytes(code)): last_at for kind, code, last_at in rows}
+        for kind, code in [key for key, last_at in known.items() if last_at < at - SKETCH_SECONDS]:
+            self._drop(site_id, kind, code, visitor_id)
+            del known[kind, code]
         held = {feature: sum(kind == feature for kind, _ in known) for feature in Feature}
         is_new = False
         for kind, code in [(_VISITOR, _ANY), *((str(item.feature), item.code) for item in items)]:
@@ -72,6 +76,7 @@ class Sketches:
                         continue
                     held[feature] += 1
                 self._add(site_id, kind, code, visitor_id, at)
+                known[kind, code] = at
                 is_new = True
             elif at > last_at + NOTE_EVERY_SECONDS:
                 self._sql(
@@ -89,21 +94,33 @@ class Sketches:
         ).fetchall()
         return {Item(Feature(kind), bytes(code)): n for kind, code, n in rows}
 
-    def candidates(self, site_id: str, visitor_id: str, *, at: float) -> list[str]:
-        """Visitors with a link that share a network, a cart or a set of rare products with this one lately, the latest
-        first, up to ``CANDIDATES``. Bounded: a value of many visitors (``BLOCKS``) brings none of them."""
+    def candidates(self, site_id: str, visitor_id: str, mine: Mapping[Item, int], *, at: float) -> list[str]:
+        """Visitors with a link that share a network, a cart or a set of rare products with this one lately, those that
+        share most first, up to ``CANDIDATES``. ``mine`` is this visitor's sketch.
+
+        Bounded: a value of many visitors (``BLOCKS``) brings none of them.
+        """
+        rare = [item for item, n in mine.items() if 1 < n <= BLOCKS.get(item.feature, 0)]
+        if not rare:
+            return []
         rows = self._sql(
-            "SELECT o.visitor_id, max(o.last_at) AS seen_at, count(*) AS n,"
-            " max(CASE WHEN o.kind = 'products' THEN 0 ELSE 1 END) AS alone"
-            " FROM sketches m JOIN terms t ON t.site_id = m.site_id AND t.kind = m.kind AND t.code = m.code"
-            " JOIN sketches o ON o.site_id = m.site_id AND o.kind = m.kind AND o.code = m.code"
-            " WHERE m.site_id = ? AND m.visitor_id = ? AND o.visitor_id <> m.visitor_id AND o.last_at >= ?"
-            f" AND t.n <= CASE m.kind {_BLOCKS} ELSE 0 END"
+            # SQLite keeps the order of a cross join: from the few values to who has them.
+            f"WITH mine (kind, code) AS (VALUES {', '.join(['(?, ?)'] * len(rare))})"
+            " SELECT o.visitor_id FROM mine CROSS JOIN sketches o"
+            " WHERE o.site_id = ? AND o.kind = mine.kind AND o.code = mine.code AND o.visitor_id <> ?"
+            " AND o.last_at >= ?"
             " AND EXISTS (SELECT 1 FROM links l WHERE l.site_id = o.site_id AND l.visitor_id = o.visitor_id"
             " AND l.ended_at IS NULL) GROUP BY o.visitor_id"
             " HAVING count(*) >= ? OR max(CASE WHEN o.kind = 'products' THEN 0 ELSE 1 END) = 1"
-            " ORDER BY alone DESC, n DESC, seen_at DESC, o.visitor_id LIMIT ?",
-            (site_id, visitor_id, at - BLOCK_SECONDS, RARE_SET, CANDIDATES),
+            " ORDER BY count(*) DESC, max(o.last_at) DESC, o.visitor_id LIMIT ?",
+            (
+                *(part for item in rare for part in (item.feature, item.code)),
+                site_id,
+                visitor_id,
+                at - BLOCK_SECONDS,
+                RARE_SET,
+                CANDIDATES,
+            ),
         ).fetchall()
         return [row[0] for row in rows]
 
@@ -194,11 +211,9 @@ class Sketches:
     def forget(self, site_id: str, *, visitors: Iterable[str] = (), persons: Iterable[str] = ()) -> None:
         """Erase the visitors' sketches, and every suspicion of them, derived from them, or of the persons."""
         for visitor in visitors:
-            self._sql(
-                "UPDATE terms SET n = n - 1 WHERE site_id = ? AND (kind, code) IN"
-                " (SELECT kind, code FROM sketches WHERE site_id = ? AND visitor_id = ?)",
-                (site_id, site_id, visitor),
-            )
+            theirs = "(kind, code) IN (SELECT kind, code FROM sketches WHERE site_id = ? AND visitor_id = ?)"
+            self._sql(f"UPDATE terms SET n = n - 1 WHERE site_id = ? AND {theirs}", (site_id, site_id, visitor))
+            self._sql(f"DELETE FROM terms WHERE site_id = ? AND n <= 0 AND {theirs}", (site_id, site_id, visitor))
             self._sql("DELETE FROM sketches WHERE site_id = ? AND visitor_id = ?", (site_id, visitor))
             self._sql("DELETE FROM suspicions WHERE site_id = ? AND visitor_id = ?", (site_id, visitor))
             self._sql("DELETE FROM suspicions WHERE site_id = ? AND other_id = ?", (site_id, visitor))
@@ -206,17 +221,15 @@ class Sketches:
             self._sql("DELETE FROM suspicions WHERE site_id = ? AND person_id = ?", (site_id, person))
 
     def delete(self, site_id: str, *, seen_before: float) -> int:
-        """Retention; how many values went."""
-        self._sql(
-            "UPDATE terms SET n = n - (SELECT count(*) FROM sketches s WHERE s.site_id = terms.site_id"
-            " AND s.kind = terms.kind AND s.code = terms.code AND s.last_at < ?) WHERE site_id = ? AND (kind, code) IN"
-            " (SELECT kind, code FROM sketches WHERE site_id = ? AND last_at < ?)",
-            (seen_before, site_id, site_id, seen_before),
-        )
-        gone = self._sql("DELETE FROM sketches WHERE site_id = ? AND last_at < ?", (site_id, seen_before)).rowcount
-        self._sql("DELETE FROM terms WHERE site_id = ? AND n <= 0", (site_id,))
+        """Retention: visitors that have not been seen since (up to ``AT_ONCE``), and suspicions of before; how many
+        visitors went."""
+        rows = self._sql(
+            "SELECT visitor_id FROM sketches WHERE site_id = ? AND kind = 'visitor' AND last_at < ? LIMIT ?",
+            (site_id, seen_before, AT_ONCE),
+        ).fetchall()
+        self.forget(site_id, visitors=[row[0] for row in rows])
         self._sql("DELETE FROM suspicions WHERE site_id = ? AND at < ?", (site_id, seen_before))
-        return int(gone)
+        return len(rows)
 
     def _add(self, site_id: str, kind: str, code: bytes, visitor_id: str, at: float) -> None:
         self._sql(
@@ -228,6 +241,14 @@ class Sketches:
             " ON CONFLICT (site_id, kind, code) DO UPDATE SET n = terms.n + 1",
             (site_id, kind, code),
         )
+
+    def _drop(self, site_id: str, kind: str, code: bytes, visitor_id: str) -> None:
+        key = (site_id, kind, code)
+        self._sql(
+            "DELETE FROM sketches WHERE site_id = ? AND kind = ? AND code = ? AND visitor_id = ?", (*key, visitor_id)
+        )
+        self._sql("UPDATE terms SET n = n - 1 WHERE site_id = ? AND kind = ? AND code = ?", key)
+        self._sql("DELETE FROM terms WHERE site_id = ? AND kind = ? AND code = ? AND n <= 0", key)
 
 
 def _suspicion(row: tuple[str, str, str, float, str, float, str | None]) -> Suspicion:

@@ -36,7 +36,10 @@ def known(opened: OpenStore, visitor: str, *items: Item, at: float = NOW, person
 
 
 def candidates(opened: OpenStore, visitor: str, at: float = NOW) -> list[str]:
-    return opened.do(lambda tx: tx.sketches.candidates("shop", visitor, at=at))
+    def find(tx: Transaction) -> list[str]:
+        return tx.sketches.candidates("shop", visitor, tx.sketches.items("shop", visitor), at=at)
+
+    return opened.do(find)
 
 
 def suspicion(visitor: str = "stranger", **changes: object) -> Suspicion:
@@ -59,7 +62,7 @@ def suspected(opened: OpenStore) -> list[Suspicion]:
 def test_a_value_is_new_once_and_counted_once_for_each_visitor(opened: OpenStore) -> None:
     assert note(opened, "a", HOME, SAFARI)
     assert not note(opened, "a", HOME, SAFARI)
-    assert note(opened, "a", HOME, LAMP)
+    assert note(opened, "a", HOME, LAMP, LAMP)
     assert note(opened, "b", HOME)
     assert sketch(opened, "a") == {HOME: 2, SAFARI: 1, LAMP: 1}
     assert sketch(opened, "b") == {HOME: 2}
@@ -233,5 +236,18 @@ def test_sketches_and_suspicions_go_after_a_month_without_a_sign(opened: OpenSto
     assert suspected(opened) == []
     assert opened.do(lambda tx: tx.sketches.model("shop")).visitors == 1
     assert sketch(opened, "elsewhere", "other") == {HOME: 1}
-    counts = opened.do(lambda tx: tx.connection.execute("SELECT n FROM terms WHERE site_id = 'shop'").fetchall())
-    assert [row[0] for row in counts] == [1, 1], "what nobody has is not counted any more"
+    assert terms(opened) == [1, 1], "what nobody has is not counted any more"
+
+
+def test_what_a_visitor_has_not_shown_for_a_month_goes_when_they_come_again(opened: OpenStore) -> None:
+    note(opened, "a", HOME, LAMP)
+    note(opened, "a", HOME, at=NOW + 20 * DAY)
+    note(opened, "a", HOME, at=NOW + 31 * DAY)
+    assert sketch(opened, "a") == {HOME: 1}
+    assert terms(opened) == [1, 1]
+
+
+def terms(opened: OpenStore) -> list[int]:
+    """How many visitors have each value of the shop's."""
+    rows = opened.do(lambda tx: tx.connection.execute("SELECT n FROM terms WHERE site_id = 'shop'").fetchall())
+    return [row[0] for row in rows]

@@ -8,8 +8,8 @@ CREATE TABLE IF NOT EXISTS sketches (
     last_at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (site_id, kind, code, visitor_id)
 );
-CREATE INDEX IF NOT EXISTS sketches_by_visitor ON sketches (site_id, visitor_id);
-CREATE INDEX IF NOT EXISTS sketches_by_age ON sketches (site_id, last_at);
+CREATE INDEX IF NOT EXISTS sketches_by_visitor ON sketches (site_id, visitor_id, last_at);
+CREATE INDEX IF NOT EXISTS sketches_by_age ON sketches (site_id, last_at) WHERE kind = 'visitor';
 
 -- How many visitors have a value: rare ones weigh more.
 CREATE TABLE IF NOT EXISTS terms (
