@@ -156,6 +156,26 @@ def test_who_may_import_the_upper_floors(module: str, allowed: tuple[str, ...]) 
     assert [name for name in importers if not within(name, *allowed)] == []
 
 
+def test_behaviour_is_known_to_nobody_who_decides_whose_an_event_is_or_sends_it() -> None:
+    """Only the step that suspects reads it; the console may show it."""
+    parts = ("relay.identity.behaviour", "relay.store.sketches", "relay.pipeline.suspect")
+    allowed = {
+        "relay.identity.behaviour": {"relay.store.sketches", "relay.pipeline.suspect"},
+        "relay.store.sketches": {"relay.store.base", "relay.store.retention", "relay.pipeline.suspect"},
+        "relay.pipeline.suspect": {"relay.pipeline.process", "relay.pipeline.attribute"},
+    }
+    importers = {part: {name for name in MODULES if part in imports(name)} for part in parts}
+    assert {p: {n for n in importers[p] if not within(n, "relay.web.console")} for p in parts} == allowed
+    readers = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and node.attr in {"suspicion", "suspicions", "candidates"}
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "sketches"
+    }
+    assert {name for name in readers if not within(name, "relay.web.console")} == {"relay.pipeline.suspect"}
+
+
 def test_no_module_imports_itself_by_a_detour() -> None:
     assert [module for module in MODULES if module in reaches(module)] == []
 
