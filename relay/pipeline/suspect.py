@@ -38,7 +38,8 @@ def suspect(work: Work) -> End | None:
     at = work.message.occurred_at
     is_new = work.tx.sketches.note(site.site_id, visitor_id, shown, at=at)
     is_unknown = work.resolution.person_id is None and work.resolution.reason is Reason.NO_IDENTITY
-    if is_new and is_unknown and work.tx.graph.signed_out_at(site.site_id, visitor_id) is None:
+    # Who has signed out, or was cut off by the operator, is not found again by a guess.
+    if is_new and is_unknown and not work.tx.graph.was_tied(site.site_id, visitor_id):
         _suspect(work.tx, site.site_id, visitor_id, at)
     return None
 

@@ -292,3 +292,22 @@ def test_forgotten_again_counts_from_the_last_time(opened: OpenStore) -> None:
         assert tx.graph.forgotten_at("shop", b"hash") == NOW + 10
 
     opened.do(work)
+
+
+# --- for behaviour ---------------------------------------------------------------------------------------------------
+
+
+def test_who_has_signed_in_here_is_said_by_strong_live_links_alone(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        ann, bob, cleo = (person(tx.graph) for _ in range(3))
+        tie(tx.graph, "v", ann)
+        tie(tx.graph, "v", bob, Evidence.KX)
+        assert tx.graph.signed_in("shop", "v") == {ann}
+        tx.graph.unite("shop", ann, cleo, at=NOW, message_id="m")
+        assert tx.graph.signed_in("shop", "v") == {cleo}
+        tx.graph.untie("shop", "v", at=NOW, reason="unlinked")
+        assert tx.graph.signed_in("shop", "v") == set()
+        assert tx.graph.was_tied("shop", "v")
+        assert not tx.graph.was_tied("shop", "w")
+
+    opened.do(work)

@@ -21,9 +21,9 @@ SOFA = {"product_id": "9", "name": "Sofa", "price": 900.0, "quantity": 1, "curre
 on = in_world(behaviour=Behaviour.SUSPECT)
 
 
-def browser(world: World, *, ip: str = HOME, context: Mapping[str, Any] = CONTEXT, **headers: str) -> Browser:
+def browser(world: World, *, ip: str = HOME, context: Mapping[str, Any] = CONTEXT, gpc: str = "0") -> Browser:
     """A fresh cookie jar on a network, in a browser with these settings."""
-    shopper = world.browser(**headers)
+    shopper = world.browser(**{"Sec-GPC": gpc})
     shopper.http = httpx.AsyncClient(
         transport=httpx.ASGITransport(world.collect, client=(ip, 40000)), base_url=RELAY, headers=shopper.http.headers
     )
@@ -188,7 +188,7 @@ async def test_nothing_is_kept_unless_it_is_switched_on(world: World) -> None:
 async def test_no_sketch_is_made_under_global_privacy_control_and_an_earlier_one_goes(world: World) -> None:
     await known(world)
     before = await rows(world)
-    private = browser(world, **{"Sec-GPC": "1"})
+    private = browser(world, gpc="1")
     await look_around(private)
     await world.settle()
     assert await rows(world) == before
@@ -228,10 +228,37 @@ async def test_a_sign_out_takes_what_was_derived_from_the_browser_along(world: W
     await first.sign_out()
     await world.settle()
     assert (await rows(world))["suspicions"] == 0
-    await look_around(first)
+
+
+@on
+async def test_whoever_has_signed_out_is_not_suspected_there_again(world: World) -> None:
+    await known(world)
+    second = browser(world)
+    await second.identify(email=ANN)
+    await second.sign_out()
+    await look_around(second)
     await world.settle()
-    visitors = {row["visitor_id"] for row in await world.rows("SELECT visitor_id FROM suspicions")}
-    assert visitors == set(), "who has signed out is not suspected there again"
+    assert await suspicions(world) == []
+    await look_around(browser(world))
+    await world.settle()
+    assert len(await suspicions(world)) == 1, "elsewhere it would be"
+
+
+@on
+async def test_whom_the_operator_has_cut_off_is_not_suspected_there_again(world: World) -> None:
+    await known(world)
+    await world.settle(MINUTE)
+    second = browser(world)
+    await second.identify(email=ANN)
+    await world.settle()
+    link = (await world.rows("SELECT * FROM links ORDER BY first_at"))[-1]
+    cut = await world.store.transact(
+        lambda tx: tx.graph.unlink("shop", link["visitor_id"], link["person_id"], None, at=world.clock.now())
+    )
+    assert cut == 1
+    await look_around(second)
+    await world.settle()
+    assert await suspicions(world) == []
 
 
 @on

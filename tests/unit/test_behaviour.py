@@ -154,7 +154,7 @@ def test_a_message_of_many_lines_shows_only_so_many_products() -> None:
 
 def test_codes_hold_no_value_and_differ_by_key_and_site() -> None:
     given: dict[str, Any] = {"network": "cb0071/24", "commerce": {"product": Product(product_id="lamp-7")}}
-    codes = [{item.code for item in shown({}, **given, **other)} for other in ({}, {"key": "l"}, {"site_id": "b"})]
+    codes = [{item.code for item in shown({}, **(given | other))} for other in ({}, {"key": "l"}, {"site_id": "b"})]
     assert all(len(code) == 8 for code in codes[0])
     assert codes[0].isdisjoint(codes[1] | codes[2])
 

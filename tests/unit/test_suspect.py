@@ -86,7 +86,7 @@ def test_a_message_that_shows_nothing_new_costs_one_statement(desk: Desk) -> Non
 
 def test_each_new_value_costs_two_statements_and_a_message_brings_only_so_many(desk: Desk) -> None:
     first = desk.message("v", "lamp")
-    # The visitor, network, browser, product, cart; then: has anybody signed out here, the sketch, the model (two).
+    # The visitor, network, browser, product, cart; then: was anybody tied here, the sketch, the model (two).
     assert first == 1 + 2 * 5 + 4 + 1
     most = desk.message("w", *map(str, range(500)))
     assert most <= 1 + 2 * (3 + 2 * MOST_ITEMS_A_MESSAGE) + 8
