@@ -1,6 +1,8 @@
 """Behaviour, whole stories: who an unknown visitor may be is recorded and measured, and nothing is sent by it."""
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -85,6 +87,30 @@ async def test_two_jars_of_one_home_are_suspected_and_nothing_is_sent(world: Wor
     await known(world, ip=ELSEWHERE, context=OTHER_CONTEXT)
     await world.settle(DAY)
     assert all(row["state"] == "waiting" for row in await world.deliveries() if row["visitor_id"] == found.visitor_id)
+
+
+def test_what_klaviyo_is_told_is_the_same_with_it_and_without(tmp_path: Path) -> None:
+    async def told(setting: Behaviour) -> tuple[list[Any], list[Any], list[Any], int]:
+        folder = tmp_path / setting
+        folder.mkdir()
+        async with World(folder, behaviour=setting) as world:
+            await known(world)
+            await known(world, BOB, ip=ELSEWHERE, context=OTHER_CONTEXT)
+            second = browser(world)
+            for _ in range(2):
+                await look_around(second)
+                await world.pass_hold()
+            await second.identify(email=CLEO)
+            await look_around(browser(world))
+            await world.settle(DAY)
+            links = [row["evidence"] for row in await world.rows("SELECT evidence FROM links ORDER BY evidence")]
+            found = len(await world.rows("SELECT * FROM suspicions"))
+            return await world.fates(), world.emails(), links, found
+
+    *off, none = asyncio.run(told(Behaviour.OFF))
+    *suspecting, some = asyncio.run(told(Behaviour.SUSPECT))
+    assert suspecting == off
+    assert (none, some > 0) == (0, True)
 
 
 @on
