@@ -51,6 +51,13 @@ class Platform(StrEnum):
     OTHER = "other"  #: none of these
 
 
+class Behaviour(StrEnum):
+    """What is made of visitors that behave alike."""
+
+    OFF = "off"  #: nothing is kept to tell
+    SUSPECT = "suspect"  #: who an unknown visitor may be is shown and measured, and never sent
+
+
 class PageEvents(StrEnum):
     """Which metric a page view becomes."""
 
@@ -112,6 +119,7 @@ class Site(Struct, frozen=True, kw_only=True):
     page_details: bool = True
     #: Names of the shop's own events that may become metrics, beside the standard ones; None: any, up to the limit.
     metrics: frozenset[str] | None = None
+    behaviour: Behaviour = Behaviour.OFF
     #: Below this lower bound of its measured precision a class of evidence is not trusted (``identity.measure``).
     min_precision: float = 0.6
     #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
@@ -181,6 +189,7 @@ _SITE_KEYS = (
     "PLATFORM", "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES",
     "PAGE_EVENTS", "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
     "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER", "MIN_PRECISION", "IDENTIFIER_LIMITS",
+    "BEHAVIOUR",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
 _SWITCHES = (
@@ -320,6 +329,7 @@ class _Reader:
             profile_parameter=self._profile_parameter(),
             min_precision=self.number("MIN_PRECISION", 0.6, low=0, high=1),
             identifier_limits=self._identifier_limits(),
+            behaviour=self.choice("BEHAVIOUR", Behaviour.OFF),
         )
 
     def _sites(self) -> tuple[Site, ...]:

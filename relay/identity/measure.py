@@ -24,6 +24,9 @@ _Z = 1.959964
 FEWEST_LABELS = 30
 #: What the shop itself says, and what shoppers type.
 NEVER_OFF = frozenset({Evidence.ORDER, Evidence.SIGNED_CUSTOMER, Evidence.SERVER, Evidence.FORM})
+#: The name of the labels of suspicions (``identity.behaviour``), by band as ``behaviour_0.90``. Nothing is sent by
+#: them, so nothing is switched off by them either.
+BEHAVIOUR = "behaviour"
 
 
 class Verdict(StrEnum):
@@ -76,6 +79,21 @@ def scores(labels: Iterable[tuple[str, int]]) -> list[Score]:
         sums.setdefault(name, {})[verdict] = n
     order = [*Evidence, *Recognition]
     return [Score(name=name, **sums[name]) for name in order if name in sums]
+
+
+def suspected(labels: Iterable[tuple[str, int]]) -> list[Score]:
+    """The scores of the suspicions from the ledger's sums: ``behaviour`` is all of them, then each band of probability,
+    the surest first. The precision is that of what was declared; ``missed`` are known persons nobody suspected."""
+    sums: dict[str, dict[str, int]] = {}
+    total: dict[str, int] = {}
+    for label, n in labels:
+        name, _, verdict = label.rpartition(":")
+        if name.partition("_")[0] == BEHAVIOUR:
+            total[verdict] = total.get(verdict, 0) + n
+            if name != BEHAVIOUR:
+                sums.setdefault(name, {})[verdict] = n
+    bands = [Score(name=name, **sums[name]) for name in sorted(sums, reverse=True)]
+    return [Score(name=BEHAVIOUR, **total), *bands] if total else []
 
 
 def switched_off(found: Iterable[Score], limit: float) -> frozenset[Evidence]:

@@ -19,7 +19,7 @@ from relay.identity.identifiers import Claims, Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
 from relay.identity.traces import CART_SECONDS, RULES, TraceKind
 from relay.model import DeliveryKind, Kind, Message, Reason, Trust
-from relay.pipeline import labels, recall
+from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
@@ -114,6 +114,7 @@ def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: fl
     """
     links = tx.graph.links(site.site_id, visitor_id)
     tx.graph.untie(site.site_id, visitor_id, at=at, reason=SIGNED_OUT)
+    tx.sketches.forget(site.site_id, visitors=[visitor_id])
     if any(is_strong(link) for link in links):
         for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
             if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
@@ -199,6 +200,7 @@ def _tie(
     before = graph.links(site_id, visitor_id)
     if WORTH[evidence].strength >= STRONG:
         labels.label(tx, site, visitor_id, sender.recognition, person_id, is_known=is_known, at=at)
+        suspect.judge(tx, site, visitor_id, person_id)
         persons = graph.persons_since(site_id, visitor_id, at - guards.KIOSK_SECONDS)
         if persons >= guards.CLAIMS_A_VISITOR and person_id not in {link.person_id for link in before}:
             tx.ledger.count(site_id, "refused_identifier", "claims_of_one_browser")

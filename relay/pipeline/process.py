@@ -16,7 +16,7 @@ from relay.identity import measure
 from relay.identity.evidence import Evidence
 from relay.model import DropReason, Trust
 from relay.observe import describe
-from relay.pipeline import parse, requests, steps
+from relay.pipeline import parse, requests, steps, suspect
 from relay.pipeline.steps import End, Work
 from relay.store.base import Store, Transaction
 from relay.store.rows import Entry, JournalRow
@@ -40,6 +40,7 @@ STEPS: tuple[Callable[[Work], End | None], ...] = (
     steps.keep,
     steps.hear_klaviyo,
     steps.resolve,
+    suspect.suspect,
     steps.end_the_story,
     steps.queue_deliveries,
 )

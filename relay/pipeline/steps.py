@@ -41,6 +41,7 @@ def ask_consent(work: Work) -> End | None:
         return None
     if entry.visitor_id is not None and consent.is_denied(work.message.context):
         work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
+        work.tx.sketches.forget(work.site.site_id, visitors=[entry.visitor_id])
         for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id], and_sending=True):
             if delivery.kind not in _WITHDRAWALS:
                 work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)

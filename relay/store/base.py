@@ -23,6 +23,7 @@ from relay.store.outbox import Outbox
 from relay.store.privacy import Privacy
 from relay.store.requests import Requests
 from relay.store.rows import Entry, JournalRow
+from relay.store.sketches import Sketches
 from relay.store.traces import Traces
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Transaction(Struct, frozen=True):
     holdings: Holdings
     requests: Requests
     history: History
+    sketches: Sketches
     connection: Connection
     told: Told
 
@@ -57,6 +59,7 @@ class Transaction(Struct, frozen=True):
             holdings=Holdings(connection, keys),
             requests=Requests(connection, keys),
             history=History(connection, keys),
+            sketches=Sketches(connection),
             connection=connection,
             told=told,
         )

@@ -123,6 +123,22 @@ class Graph:
         ).fetchall()
         return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
 
+    def signed_in(self, site_id: str, visitor_id: str) -> set[str]:
+        """The persons whom a strong sign ties to the visitor now."""
+        rows = self._sql(
+            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+            f" AND evidence IN ({_STRONG})",
+            (site_id, visitor_id),
+        ).fetchall()
+        return {self.canonical(site_id, row[0]) for row in rows}
+
+    def was_tied(self, site_id: str, visitor_id: str) -> bool:
+        """Whether the visitor is or has been tied to anybody, whoever has ended it and why."""
+        row = self._sql(
+            "SELECT 1 FROM links WHERE site_id = ? AND visitor_id = ? LIMIT 1", (site_id, visitor_id)
+        ).fetchone()
+        return row is not None
+
     def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
         """When somebody last signed out in this browser."""
         row = self._sql(

@@ -106,6 +106,6 @@ class Requests:
 
 #: The tables that hold something of customers.
 ERASED = (
-    *("identifiers", "links", "merges", "unties", "traces", "claims", "persons"),
+    *("identifiers", "links", "merges", "unties", "traces", "claims", "sketches", "suspicions", "persons"),
     *("failures", "proofs", "deliveries", "events", "scrubs"),
 )

@@ -8,6 +8,7 @@ from relay.clock import Clock
 from relay.config import Site
 from relay.errors import StoreError
 from relay.store.base import Store, Transaction
+from relay.store.sketches import SKETCH_SECONDS
 
 log = logging.getLogger("relay.retention")
 
@@ -40,6 +41,7 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
     await store.transact(
         lambda tx: tx.traces.delete(site_id, seen_before=now - TRACE_SECONDS, claimed_before=now - DAY), site_id
     )
+    await store.transact(lambda tx: tx.sketches.delete(site_id, seen_before=now - SKETCH_SECONDS), site_id)
     if expired or deleted or trimmed or scrubbed:
         n = deleted + trimmed + scrubbed
         log.info("kept house", extra={"site": site_id, "expired": expired, "deleted": n})

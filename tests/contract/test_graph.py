@@ -289,3 +289,22 @@ def test_a_person_is_known_to_their_own_site_until_they_are_forgotten(opened: Op
     assert opened.do(lambda tx: tx.graph.is_known("shop", "somebody")) is False
     opened.do(lambda tx: tx.graph.forget("shop", jane))
     assert opened.do(lambda tx: tx.graph.is_known("shop", jane)) is False
+
+
+# --- for behaviour ---------------------------------------------------------------------------------------------------
+
+
+def test_who_has_signed_in_here_is_said_by_strong_live_links_alone(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        ann, bob, cleo = (person(tx.graph) for _ in range(3))
+        tie(tx.graph, "v", ann)
+        tie(tx.graph, "v", bob, Evidence.KX)
+        assert tx.graph.signed_in("shop", "v") == {ann}
+        tx.graph.unite("shop", ann, cleo, at=NOW, message_id="m")
+        assert tx.graph.signed_in("shop", "v") == {cleo}
+        tx.graph.untie("shop", "v", at=NOW, reason="unlinked")
+        assert tx.graph.signed_in("shop", "v") == set()
+        assert tx.graph.was_tied("shop", "v")
+        assert not tx.graph.was_tied("shop", "w")
+
+    opened.do(work)

@@ -21,15 +21,8 @@ TABLES = {
 }
 #: What stays when a shop's customers are erased: it names nobody, or only the shop.
 KEPT = {
-    "positions",
-    "counts",
-    "forgotten",
-    "destinations",
-    "metrics",
-    "privacy_requests",
-    "leases",
-    "data_keys",
-    "audit",
+    *("positions", "counts", "forgotten", "destinations", "metrics", "privacy_requests", "leases", "data_keys"),
+    *("audit", "terms", "comparisons"),
 }
 
 

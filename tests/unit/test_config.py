@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Consent, Forward, OrderEvent, PageEvents, Secret, Settings, unknown_keys
+from relay.config import Behaviour, Consent, Forward, OrderEvent, PageEvents, Secret, Settings, unknown_keys
 from relay.errors import SettingsError
 
 LEAST = {"RELAY_SECRET_KEYS": "0123456789abcdef", "RELAY_WRITE_KEY": "public"}
@@ -37,6 +37,7 @@ def test_the_least_that_starts_has_the_defaults_of_the_contract() -> None:
     assert site.allowed_origins == frozenset()
     assert (site.email_primary, site.anonymous_id) == (True, False)
     assert (site.create_profiles, site.update_profiles, site.list_id) == (True, True, None)
+    assert site.behaviour is Behaviour.OFF
     assert (site.page_events, site.page_details, site.metrics) == (PageEvents.OFF, True, None)
     assert (site.events_allow, site.events_block) == (None, frozenset())
     assert (site.order_event, site.flatten_properties) == (OrderEvent.PLACED_ORDER, False)
@@ -92,6 +93,8 @@ GOOD = [
     ("SUBSCRIBE_CHANNELS", " SMS , email", "subscribe_channels", ("email", "sms")),
     ("SUBSCRIBE_CHANNELS", "sms", "subscribe_channels", ("sms",)),
     ("SUBSCRIBE_CHANNELS", "", "subscribe_channels", ("email",)),
+    ("BEHAVIOUR", "", "behaviour", Behaviour.OFF),
+    ("BEHAVIOUR", "Suspect", "behaviour", Behaviour.SUSPECT),
     *[(name.upper(), text, name, True) for name in ("email_primary", "anonymous_id", "create_profiles",
      "update_profiles", "page_details") for text in ("on", "TRUE", " yes ", "1")],
     *[(name.upper(), text, name, False) for name in ("email_primary", "anonymous_id", "create_profiles",
@@ -142,6 +145,7 @@ BAD = [
     ("IDENTIFIER_LIMITS", "email=-1"), ("IDENTIFIER_LIMITS", "email=1.5"), ("IDENTIFIER_LIMITS", "email=many"),
     ("IDENTIFIER_LIMITS", "mail=5"), ("IDENTIFIER_LIMITS", "email=5,email=6"), ("IDENTIFIER_LIMITS", "email=5;phone=5"),
     ("CONSENT", "none"),
+    ("BEHAVIOUR", "on"), ("BEHAVIOUR", "shadow"),
     ("COOKIE_DOMAIN", "localhost"), ("COOKIE_DOMAIN", "shop.com; Secure"), ("COOKIE_DOMAIN", "https://shop.com"),
     ("COOKIE_DOMAIN", "shop..com"),
     ("COUNTRY", "Germany"), ("COUNTRY", "1"),

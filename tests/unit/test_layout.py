@@ -12,8 +12,8 @@ ROOT = Path(relay.__file__).parent
 #: Rules without I/O: tested as tables, and free of everything that talks to the world.
 PURE = {
     "relay.model", "relay.errors", "relay.clock", "relay.identity.cookie", "relay.identity.evidence",
-    "relay.identity.guards", "relay.identity.identifiers", "relay.identity.link_token", "relay.identity.measure",
-    "relay.identity.resolve", "relay.identity.telling", "relay.identity.traces",
+    "relay.identity.behaviour", "relay.identity.guards", "relay.identity.identifiers", "relay.identity.link_token",
+    "relay.identity.measure", "relay.identity.resolve", "relay.identity.telling", "relay.identity.traces",
     "relay.pipeline.parse", "relay.pipeline.mend", "relay.pipeline.shopify_webhooks",
     "relay.pipeline.shopify_resources",
     "relay.pipeline.canonical", "relay.pipeline.vocabulary", "relay.pipeline.products", "relay.pipeline.shopify",
@@ -157,6 +157,26 @@ def test_imports_run_one_way(package: str, forbidden: tuple[str, ...]) -> None:
 def test_who_may_import_the_upper_floors(module: str, allowed: tuple[str, ...]) -> None:
     importers = [name for name in MODULES if any(within(found, module) for found in imports(name))]
     assert [name for name in importers if not within(name, *allowed)] == []
+
+
+def test_behaviour_is_known_to_nobody_who_decides_whose_an_event_is_or_sends_it() -> None:
+    """Only the step that suspects reads it; the console may show it."""
+    parts = ("relay.identity.behaviour", "relay.store.sketches", "relay.pipeline.suspect")
+    allowed = {
+        "relay.identity.behaviour": {"relay.store.sketches", "relay.pipeline.suspect"},
+        "relay.store.sketches": {"relay.store.base", "relay.store.retention", "relay.pipeline.suspect"},
+        "relay.pipeline.suspect": {"relay.pipeline.process", "relay.pipeline.attribute"},
+    }
+    importers = {part: {name for name in MODULES if part in imports(name)} for part in parts}
+    assert {p: {n for n in importers[p] if not within(n, "relay.web.console")} for p in parts} == allowed
+    readers = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and node.attr in {"suspicion", "suspicions", "candidates"}
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "sketches"
+    }
+    assert {name for name in readers if not within(name, "relay.web.console")} == {"relay.pipeline.suspect"}
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

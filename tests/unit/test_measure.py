@@ -3,7 +3,7 @@
 import pytest
 
 from relay.identity.evidence import Evidence
-from relay.identity.measure import FEWEST_LABELS, Score, scores, switched_off, wilson_lower
+from relay.identity.measure import FEWEST_LABELS, Score, scores, suspected, switched_off, wilson_lower
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,23 @@ def test_scores_are_read_from_the_sums() -> None:
     form, kx, _ = found
     assert (form.precision, form.recall) == (0.9, 0.9)
     assert (kx.precision, kx.recall) == (1.0, 0.8)
+
+
+def test_suspicions_are_measured_by_band_and_switch_nothing_off() -> None:
+    labels = [
+        ("behaviour_0.80:wrong", 30),
+        ("behaviour_0.95:right", 9),
+        ("behaviour_0.95:wrong", 1),
+        ("behaviour:missed", 5),
+    ]
+    found = suspected([*labels, ("kx:right", 3)])
+    assert [score.name for score in found] == ["behaviour", "behaviour_0.95", "behaviour_0.80"]
+    total, surest, _ = found
+    assert (total.right, total.wrong, total.missed) == (9, 31, 5)
+    assert surest.precision == 0.9
+    assert scores(labels) == []
+    assert switched_off(scores(labels), 0.99) == frozenset()
+    assert suspected([("kx:right", 3)]) == []
 
 
 def test_without_labels_nothing_is_claimed() -> None:
