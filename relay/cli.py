@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
+import textwrap
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -23,16 +24,19 @@ from relay import doctor as doctor_
 from relay import export as export_
 from relay import forget as forget_
 from relay import reprocess as reprocess_
+from relay import unlink as unlink_
 from relay.app import Relay, open_store
 from relay.app import work as work_
 from relay.clock import SystemClock
 from relay.config import Settings, Site, unknown_keys
 from relay.errors import BackflowError, SettingsError
+from relay.identity.evidence import Evidence
 from relay.model import Reason
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
 from relay.store.rows import Audited, Dying
 from relay.web import tag
+from relay.web.console import why
 from relay.web.proxies import BehindProxies
 
 app = typer.Typer(
@@ -324,6 +328,94 @@ def audit(
         much = ", ".join(f"{n} {what}" for what, n in line.counts.items() if n) or "nothing was held"
         at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
         out.print(f"{at}  {site_id}  {line.action} for {line.asked_by}, person {line.subject}: {much}", markup=False)
+
+
+@app.command()
+def explain(
+    asked: Annotated[
+        str, typer.Argument(metavar="ID", help="A delivery's number, an event's message ID, or Klaviyo's unique_id.")
+    ],
+    site: SiteOption = None,
+) -> None:
+    """Say why an event was, or was not, told to Klaviyo, whose it is, and how that is known. Addresses are masked."""
+    settings = _settings()
+
+    async def run() -> list[why.Explanation]:
+        sites = _sites(settings, site)
+        store, now = open_store(settings), SystemClock().now()
+
+        def read(tx: Transaction) -> list[why.Explanation]:
+            return [found for each in sites for found in why.explain(tx, each, asked, now=now)]
+
+        try:
+            return await store.read(read)
+        finally:
+            await store.close()
+
+    found = _run(run())
+    if not found:
+        _fail(f"ID: expected a delivery's number, a message ID or a unique_id; nothing here is called {asked!r}")
+    for explanation in found:
+        _tell(explanation)
+
+
+def _tell(explanation: why.Explanation) -> None:
+    """Print one chain: a line each for what it is called, then its steps, folded at the terminal's width."""
+    out.print(f"[bold]{_printable(explanation.title)}[/bold]")
+    names = ("site", explanation.site_id), ("delivery", explanation.delivery_id), ("unique_id", explanation.unique_id)
+    for name, value in (*names, ("message", explanation.message_id), ("visitor", explanation.visitor_id)):
+        if value is not None:
+            out.print(_printable(f"  {name} {value}"))
+    width = min(out.width, 100) if sys.stdout.isatty() else 80
+    for step in explanation.steps:
+        at = "" if step.at is None else datetime.fromtimestamp(step.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        when = f" ({' '.join(filter(None, (step.when, at)))})" if step.when or at else ""
+        out.print(f"\n  [bold]{escape(step.title)}[/bold]{when}")
+        for line in textwrap.wrap(step.text, width - 4, break_long_words=False, break_on_hyphens=False):
+            out.print(_printable(f"    {line}"))
+    out.print()
+
+
+def _printable(text: str) -> str:
+    """Text of an event as a terminal may get it: anybody can name an event, with control characters in it."""
+    return escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+
+
+@app.command()
+def unlink(
+    asked: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="A visitor's ID, or a delivery (number, message ID, unique_id): its tie."),
+    ],
+    evidence: Annotated[
+        Evidence | None, typer.Option(help="Only ties by this class of evidence (default: all of them).")
+    ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Instead: make two persons again of whom the message, visitor or delivery names."),
+    ] = False,
+    site: SiteOption = None,
+) -> None:
+    """Take back that a browser belongs to a person, with all that rests on it. `relay explain` shows the IDs."""
+    settings = _settings()
+    if merge and evidence is not None:
+        _fail("--evidence: a merge has no class of evidence; leave one of --merge and --evidence out")
+
+    async def run() -> unlink_.Undone:
+        sites = _sites(settings, site)
+        store, now = open_store(settings), SystemClock().now()
+        try:
+            if merge:
+                return await unlink_.separate(store, sites, asked, now=now)
+            return await unlink_.unlink(store, sites, asked, evidence=evidence, now=now)
+        finally:
+            await store.close()
+
+    undone = _run(run())
+    if not undone.is_known:
+        _fail(f"ID: expected a visitor, a delivery or a message; nothing here is called {asked!r}")
+    for line in undone.in_words():
+        out.print(escape(line))
 
 
 def main() -> None:

@@ -58,12 +58,10 @@ def test_each_class_of_evidence_is_worth_what_the_guide_says_in_its_order() -> N
         assert numbers(told[evidence]) == [round(worth.confidence * 100, 1)], evidence
 
 
-def test_classes_that_nothing_is_tied_by_yet_are_those_the_guide_names() -> None:
+def test_every_class_of_evidence_has_a_source() -> None:
     sources = [*(ROOT / "relay" / "pipeline").glob("*.py"), ROOT / "relay" / "identity" / "traces.py"]
     used = {name for path in sources for name in re.findall(r"Evidence\.([A-Z_]+)", path.read_text())}
-    unused = {evidence.value for evidence in Evidence if evidence.name not in used}
-    (sentence,) = re.findall(r"^(.*) have their place in this order", IDENTITY, re.MULTILINE)
-    assert set(re.findall(r"`(\w+)`", sentence)) == unused
+    assert used >= {evidence.name for evidence in Evidence}
 
 
 def test_as_many_browsers_may_share_a_value_as_the_guide_says() -> None:
