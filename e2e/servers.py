@@ -22,6 +22,8 @@ import uvicorn
 #: Below the ports that systems give to outgoing calls (from 32768): a server that is down gets its port back.
 PORTS = range(20_000, 32_000)
 _claims: list[socket.socket] = []
+#: What the relays of the journeys sign and encrypt with.
+SECRET_KEY = "a secret key of the journeys and long enough"
 
 
 def free_port() -> int:
@@ -79,7 +81,7 @@ class RelayProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RELAY_")},
-            "RELAY_SECRET_KEYS": "a secret key of the journeys and long enough",
+            "RELAY_SECRET_KEYS": SECRET_KEY,
             "RELAY_DATABASE_URL": f"sqlite:///{folder / 'relay.db'}",
             "RELAY_WRITE_KEY": "journey",
             "RELAY_SERVER_KEY": "journey-server-key",

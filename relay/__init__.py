@@ -1,6 +1,7 @@
 """Backflow relay: the path of one event.
 
 1. ``web.collect``        checks origin or key, decodes the batch, finds the visitor in the cookie or mirror,
+                          (``web.webhooks``, ``web.app_proxy`` and ``web.go`` put what they hear into the same journal)
 2. ``store`` (journal)    commits the batch; only now the caller gets its 2xx.
 3. ``pipeline.process``   reads the journal in order and takes each message through
 4. ``pipeline.canonical`` one vocabulary and one product shape for Meta, GA4, Segment, Shopify and Klaviyo names,

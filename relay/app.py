@@ -18,19 +18,24 @@ from relay.config import SQLITE, Settings
 from relay.errors import RequestRefused
 from relay.store.postgres import PostgresStore
 from relay.store.sqlite import SqliteStore
+from relay.web.app_proxy import AppProxy
 from relay.web.body import Receive
 from relay.web.collect import Collect, Scope, Send
 from relay.web.console import Console
+from relay.web.go import Go
 from relay.web.ops import Ops
 from relay.web.sdk_settings import SdkSettings
 from relay.web.tag import TagFiles
+from relay.web.webhooks import Webhooks
 from relay.workers import Bells, Workers
 
 
 def open_store(settings: Settings) -> SqliteStore | PostgresStore:
     """The store that ``RELAY_DATABASE_URL`` names. Raises SettingsError or StoreUnavailable."""
-    url = settings.database_url
-    return SqliteStore(Path(url.removeprefix(SQLITE))) if url.startswith(SQLITE) else PostgresStore(url)
+    url, secrets, sites = settings.database_url, settings.secret_keys, [site.site_id for site in settings.sites]
+    if url.startswith(SQLITE):
+        return SqliteStore(Path(url.removeprefix(SQLITE)), secrets, sites)
+    return PostgresStore(url, secrets, sites)
 
 
 class Relay:
@@ -42,7 +47,9 @@ class Relay:
         self.store = open_store(settings)
         self._bells = Bells(settings, self.store)
         self._workers = Workers(settings, self.store, clock, self._bells) if work else None
-        self._collect = Collect(settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
+        door = (settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
+        self._collect = Collect(*door)
+        self._webhooks, self._app_proxy, self._go = Webhooks(*door), AppProxy(*door), Go(*door)
         prefixes = {"", settings.path_prefix}
         self._prefixes = tuple(f"{prefix}{path}" for prefix in prefixes for path in ("/v1/", "/beacon/v1/"))
         self._settings = tuple(f"{prefix}/v1/projects/" for prefix in prefixes)
@@ -61,6 +68,9 @@ class Relay:
         routes = [
             *SdkSettings(self.settings.sites, self.settings.path_prefix).routes(),
             Route("/tag.js", TagFiles(self.settings.sites).__call__, methods=["GET"]),
+            *self._webhooks.routes(),
+            *self._app_proxy.routes(),
+            *self._go.routes(),
             Route("/healthz", ops.health, methods=["GET"]),
             Route("/readyz", ops.ready, methods=["GET"]),
             Route("/metrics", ops.metrics, methods=["GET"]),
@@ -97,7 +107,7 @@ async def work(settings: Settings, stop: asyncio.Event, clock: Clock | None = No
 
 
 async def _refused(request: Request, error: RequestRefused) -> Response:
-    return _answer(error)
+    return _answer(error, None if error.retry_after is None else {"Retry-After": str(error.retry_after)})
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

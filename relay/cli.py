@@ -1,13 +1,16 @@
 """The command line: the only code that prints."""
 
 import asyncio
+import contextlib
+import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 import typer
 import uvicorn
 from rich import box
@@ -17,6 +20,7 @@ from rich.table import Table
 
 from relay import demo as demo_
 from relay import doctor as doctor_
+from relay import export as export_
 from relay import forget as forget_
 from relay import reprocess as reprocess_
 from relay.app import Relay, open_store
@@ -27,7 +31,7 @@ from relay.errors import BackflowError, SettingsError
 from relay.model import Reason
 from relay.observe import set_up_logging
 from relay.store.base import Transaction
-from relay.store.rows import Dying
+from relay.store.rows import Audited, Dying
 from relay.web import tag
 from relay.web.proxies import BehindProxies
 
@@ -129,7 +133,8 @@ def migrate() -> None:
     settings = _settings()
 
     async def run() -> None:
-        store = open_store(settings)
+        with _told_of("relay.sealing"):  # it may take long
+            store = open_store(settings)
         await store.close()
         out.print(f"The database is at the present schema: {store.shown}")
 
@@ -265,8 +270,7 @@ def forget(email: Annotated[str, typer.Argument(help="The person's e-mail addres
         sites = _sites(settings, site)
         store = open_store(settings)
         try:
-            secret = settings.secret_keys[0]
-            return await forget_.forget(store, sites, email, secret=secret, now=SystemClock().now())
+            return await forget_.forget(store, sites, email, now=SystemClock().now())
         except ValueError as error:
             _fail(f"EMAIL: {error}")
         finally:
@@ -275,9 +279,69 @@ def forget(email: Annotated[str, typer.Argument(help="The person's e-mail addres
     out.print(_run(run()).in_words())
 
 
+@app.command()
+def export(email: Annotated[str, typer.Argument(help="The person's e-mail address.")], site: SiteOption = None) -> None:
+    """Print everything held of a person as JSON: what they may ask for."""
+    settings = _settings()
+
+    async def run() -> dict[str, Any]:
+        sites = _sites(settings, site)
+        store = open_store(settings)
+        try:
+            return await export_.export(store, sites, email, now=SystemClock().now())
+        except ValueError as error:
+            _fail(f"EMAIL: {error}")
+        finally:
+            await store.close()
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(_run(run())), indent=2))
+
+
+@app.command()
+def audit(
+    email: Annotated[str | None, typer.Argument(help="Only what was asked about this person.")] = None,
+    site: SiteOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many lines a site, the latest.")] = 50,
+) -> None:
+    """List erasures and exports: when, who asked, how much. Whose they were is kept only as a keyed hash."""
+    settings = _settings()
+
+    async def run() -> list[tuple[str, Audited]]:
+        sites = _sites(settings, site)
+        store = open_store(settings)
+        try:
+            return await export_.audit(store, sites, email, limit=limit)
+        except ValueError as error:
+            _fail(f"EMAIL: {error}")
+        finally:
+            await store.close()
+
+    found = _run(run())
+    if not found:
+        out.print("Nobody has asked for an erasure or an export." if email is None else "Nothing was asked about them.")
+        return
+    for site_id, line in found:
+        much = ", ".join(f"{n} {what}" for what, n in line.counts.items() if n) or "nothing was held"
+        at = datetime.fromtimestamp(line.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        out.print(f"{at}  {site_id}  {line.action} for {line.asked_by}, person {line.subject}: {much}", markup=False)
+
+
 def main() -> None:
     """The ``relay`` command."""
     app()
+
+
+@contextlib.contextmanager
+def _told_of(logger: str) -> Iterator[None]:
+    """Say how far a long piece of work is."""
+    log, handler = logging.getLogger(logger), logging.Handler()
+    handler.emit = lambda record: err.print(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _settings() -> Settings:

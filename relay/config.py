@@ -54,6 +54,13 @@ class PageEvents(StrEnum):
     VIEWED_PAGE = "viewed_page"
 
 
+class OrderEvent(StrEnum):
+    """The metric that an order becomes."""
+
+    PLACED_ORDER = "placed_order"  #: Klaviyo's own word, which its flows and reports read
+    ORDER_COMPLETED = "order_completed"  #: as it is in the Segment spec
+
+
 class Secret(str):
     """A string that does not show itself in repr, logs and tracebacks' locals."""
 
@@ -92,6 +99,8 @@ class Site(Struct, frozen=True, kw_only=True):
     update_profiles: bool = True
     #: The list that people join when a call names none.
     list_id: str | None = None
+    #: What an opt-in is for when it names no channel, of ``email`` and ``sms``.
+    subscribe_channels: tuple[str, ...] = ("email",)
     page_events: PageEvents = PageEvents.OFF
     #: Whether a page's event says which page it was.
     page_details: bool = True
@@ -102,6 +111,29 @@ class Site(Struct, frozen=True, kw_only=True):
     min_precision: float = 0.8
     #: How many values of a kind one person may have, where it is not ``identity.guards``' number.
     identifier_limits: Mapping[str, int] = {}
+    #: Names of the events that may go to Klaviyo (None: all) and of those that may not, whatever case and spacing.
+    events_allow: frozenset[str] | None = None
+    events_block: frozenset[str] = frozenset()
+    order_event: OrderEvent = OrderEvent.PLACED_ORDER
+    #: Whether the caller's own objects among the properties are taken apart into ``outer.inner``.
+    flatten_properties: bool = False
+    #: Where links of e-mails lead to that name no origin; the first of the allowed ones.
+    home_origin: str | None = None
+    #: What Shopify signs with: webhooks, and requests through the app proxy. Any of them counts.
+    shopify_secrets: tuple[Secret, ...] = ()
+    #: ``shop.myshopify.com``: tells the shops of several sites apart.
+    shopify_domain: str | None = None
+    #: The profile property that holds the token for links of e-mails; None: none is made.
+    link_property: str | None = None
+    #: How long such a token is good.
+    link_seconds: float = 30 * 86400.0
+    #: The parameter of a landing URL that holds Klaviyo's ID of the recipient; None: none is read.
+    profile_parameter: str | None = None
+
+    @property
+    def home(self) -> str | None:
+        """The origin of the shop's pages that comes first."""
+        return self.home_origin or min(self.allowed_origins, default=None)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -138,14 +170,25 @@ Choice = TypeVar("Choice", bound=StrEnum)
 #: How the URL of each database begins.
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 #: What belongs to one shop or one Klaviyo account: an environment value is no default for these.
-_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID")
+_OWN_KEYS = ("WRITE_KEY", "SERVER_KEY", "KLAVIYO_API_KEY", "LIST_ID", "SHOPIFY_SECRET", "SHOPIFY_DOMAIN")
 _SITE_KEYS = (
     *_OWN_KEYS, "ALLOWED_ORIGINS", "KLAVIYO_URL", "METRIC_SUFFIX", "FORWARD", "HOLD_SECONDS", "CONSENT",
     "COOKIE_DOMAIN", "COUNTRY", "EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_EVENTS",
-    "PAGE_DETAILS", "METRICS", "BEHAVIOUR",
+    "PAGE_DETAILS", "METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK", "ORDER_EVENT", "FLATTEN_PROPERTIES",
+    "SUBSCRIBE_CHANNELS", "LINK_PROPERTY", "LINK_DAYS", "PROFILE_PARAMETER", "BEHAVIOUR",
 )  # fmt: skip
 #: Settings that a TOML file may give as true or false.
-_SWITCHES = ("EMAIL_PRIMARY", "ANONYMOUS_ID", "CREATE_PROFILES", "UPDATE_PROFILES", "PAGE_DETAILS")
+_SWITCHES = (
+    "EMAIL_PRIMARY",
+    "ANONYMOUS_ID",
+    "CREATE_PROFILES",
+    "UPDATE_PROFILES",
+    "PAGE_DETAILS",
+    "FLATTEN_PROPERTIES",
+)
+#: Lists of names that may be empty, which the word ``none`` says in the environment.
+_NAME_LISTS = ("METRICS", "EVENTS_ALLOW", "EVENTS_BLOCK")
+CHANNELS = ("email", "sms")
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 _RELAY_KEYS = (
     "SECRET_KEYS", "DATABASE_URL", "CONSOLE_PASSWORD", "HOST", "PORT", "TRUSTED_PROXIES", "PATH_PREFIX", "CONFIG",
@@ -240,7 +283,7 @@ class _Reader:
             site_id=site_id,
             write_key=self._write_key(),
             server_key=self._secret("SERVER_KEY"),
-            allowed_origins=self._origins(),
+            allowed_origins=frozenset(self._origins()),
             klaviyo_api_key=self._secret("KLAVIYO_API_KEY"),
             klaviyo_url=self._url("KLAVIYO_URL", "https://a.klaviyo.com"),
             # Not stripped, and "" is a choice of its own: the suffix begins with a space by default.
@@ -257,7 +300,18 @@ class _Reader:
             list_id=self._list_id(),
             page_events=self.choice("PAGE_EVENTS", PageEvents.OFF),
             page_details=self.switch("PAGE_DETAILS", True),
-            metrics=self._metrics(),
+            metrics=self._names("METRICS"),
+            events_allow=self._names("EVENTS_ALLOW"),
+            events_block=self._names("EVENTS_BLOCK") or frozenset(),
+            order_event=self.choice("ORDER_EVENT", OrderEvent.PLACED_ORDER),
+            flatten_properties=self.switch("FLATTEN_PROPERTIES", False),
+            subscribe_channels=self._subscribe_channels(),
+            home_origin=next(iter(self._origins()), None),
+            shopify_secrets=tuple(map(Secret, self._list("SHOPIFY_SECRET"))),
+            shopify_domain=self._shopify_domain(),
+            link_property=self._link_property(),
+            link_seconds=self.number("LINK_DAYS", 30, low=1, high=365) * 86400,
+            profile_parameter=self._profile_parameter(),
             behaviour=self.choice("BEHAVIOUR", Behaviour.OFF),
         )
 
@@ -273,6 +327,11 @@ class _Reader:
             values = [value for site in sites if (value := getattr(site, what))]
             if len(values) != len(set(values)):
                 raise SettingsError("RELAY_CONFIG", f"two sites have the same {what}")
+        shops = [site for site in sites if site.shopify_secrets]
+        for site in shops:
+            if len(shops) > 1 and site.shopify_domain in (None, *(o.shopify_domain for o in shops if o is not site)):
+                key = f"sites.{site.site_id}.shopify_domain"
+                raise SettingsError(key, "expected a domain of its own: several sites take Shopify's webhooks")
         return tuple(sites)
 
     def _secret(self, name: str) -> Secret | None:
@@ -318,13 +377,17 @@ class _Reader:
             raise SettingsError("RELAY_PATH_PREFIX", f"expected a path such as /_r, got {value!r}")
         return value
 
-    def _origins(self) -> frozenset[str]:
-        origins = [o.strip().rstrip("/") for o in (self.text("ALLOWED_ORIGINS") or "").split(",") if o.strip()]
+    def _list(self, name: str) -> list[str]:
+        return [one.strip() for one in (self.text(name) or "").split(",") if one.strip()]
+
+    def _origins(self) -> list[str]:
+        """In the order they are written."""
+        origins = [origin.rstrip("/") for origin in self._list("ALLOWED_ORIGINS")]
         for origin in origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin):
                 problem = f"expected origins such as https://shop.com, comma separated, got {origin!r}"
                 raise SettingsError(self.key("ALLOWED_ORIGINS"), problem)
-        return frozenset(origin.lower() for origin in origins)
+        return [origin.lower() for origin in origins]
 
     def _url(self, name: str, default: str) -> str:
         value = (self.text(name) or default).rstrip("/")
@@ -351,14 +414,43 @@ class _Reader:
             raise SettingsError(self.key("LIST_ID"), f"expected the ID of a Klaviyo list such as Y6nRLr, got {value!r}")
         return value
 
-    def _metrics(self) -> frozenset[str] | None:
-        value = self.text("METRICS")
+    def _shopify_domain(self) -> str | None:
+        value = self.text("SHOPIFY_DOMAIN")
+        if value and not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+            raise SettingsError(
+                self.key("SHOPIFY_DOMAIN"), f"expected a domain such as shop.myshopify.com, got {value!r}"
+            )
+        return value.lower() if value else None
+
+    def _link_property(self) -> str | None:
+        value = self.text("LINK_PROPERTY")
+        if value and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value):  # templates write it as person.<name>
+            problem = f"expected letters, digits and underscores, such as BackflowLink, got {value!r}"
+            raise SettingsError(self.key("LINK_PROPERTY"), problem)
+        return value
+
+    def _profile_parameter(self) -> str | None:
+        value = self.text("PROFILE_PARAMETER")
+        if value and (not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) or value in ("_kx", "bf")):
+            problem = f"expected the name of a URL parameter such as tw_profile_id, got {value!r}"
+            raise SettingsError(self.key("PROFILE_PARAMETER"), problem)
+        return value
+
+    def _names(self, name: str) -> frozenset[str] | None:
+        value = self.text(name)
         if value is None:
             return None
-        names = frozenset(name.strip() for name in value.split(",") if name.strip())
+        names = frozenset(one.strip() for one in value.split(",") if one.strip())
         if not names:
-            raise SettingsError(self.key("METRICS"), "expected names of events, comma separated, or none")
+            raise SettingsError(self.key(name), "expected names of events, comma separated, or none")
         return frozenset() if names == {"none"} else names
+
+    def _subscribe_channels(self) -> tuple[str, ...]:
+        value = self.text("SUBSCRIBE_CHANNELS") or "email"
+        named = [one.strip().lower() for one in value.split(",")]
+        if not set(CHANNELS).issuperset(named):
+            raise SettingsError(self.key("SUBSCRIBE_CHANNELS"), f"expected email, sms or email,sms, got {value!r}")
+        return tuple(channel for channel in CHANNELS if channel in named)
 
 
 def _tables(path: str) -> dict[str, dict[str, object]]:
@@ -383,7 +475,7 @@ def _as_values(site_id: str, table: dict[str, object]) -> dict[str, str]:
         if name.upper() not in _SITE_KEYS:
             raise SettingsError(f"sites.{site_id}.{name}", "is not a setting of a site")
         if isinstance(value, list) and all(isinstance(item, str) and "," not in item for item in value):
-            value = ",".join(value) or ("none" if name.upper() == "METRICS" else "")
+            value = ",".join(value) or ("none" if name.upper() in _NAME_LISTS else "")
         if isinstance(value, bool) and name.upper() in _SWITCHES:
             value = "on" if value else "off"
         if isinstance(value, bool) or not isinstance(value, str | int | float):

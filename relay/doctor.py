@@ -16,10 +16,11 @@ from relay.errors import StoreError
 from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline import metrics
 from relay.store.base import Store
+from relay.store.requests import Topic
 from relay.web.console.words import NOTES
 
 #: Sums of the ledger that tell of faults in the shop's own calls.
-_NOTED = ("noted_identifier", "refused_identifier", "refused_instruction")
+_NOTED = ("noted_identifier", "refused_identifier", "refused_instruction", "refused_property")
 #: For as long as the journal has them.
 _PUT_BACK = "`relay replay --failed` puts them back (within seven days)"
 
@@ -44,6 +45,8 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
         yield Check("Database", "ok", f"{store.shown} can be written")
     except StoreError as error:
         yield Check("Database", "failed", str(error))
+    async for check in _keys(store):
+        yield check
     if any(len(key) < SHORT_SECRET for key in settings.secret_keys):
         yield Check("Signing keys", "warning", f"RELAY_SECRET_KEYS has a key of fewer than {SHORT_SECRET} characters")
     if settings.console_password is None:
@@ -53,10 +56,25 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
             yield check
         yield await _klaviyo(site)
         yield Check(f"Scopes for {site.site_id}", "ok", scopes(site))
-        for check in await _books(site, store):
+        for check in (*await _books(site, store), *await requests(site, store)):
             yield check
         for origin in sorted(site.allowed_origins):
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
+
+
+async def _keys(store: Store) -> AsyncIterator[Check]:
+    """Whether what is kept of people can be opened. A database that cannot be read is told of elsewhere."""
+    try:
+        opens = await store.opens()
+    except StoreError:
+        return
+    shut = [site_id for site_id, is_open in opens.items() if not is_open]
+    if shut:
+        text = f"RELAY_SECRET_KEYS does not open the data of {', '.join(shut)}: list the key it was made with again"
+        yield Check("Data keys", "failed", text)
+    else:
+        text = f"RELAY_SECRET_KEYS opens the data of {', '.join(opens)}; a backup of the database needs these keys too"
+        yield Check("Data keys", "ok", text)
 
 
 def _site_settings(site: Site) -> list[Check]:
@@ -100,6 +118,7 @@ async def _books(site: Site, store: Store) -> list[Check]:
         counts = await store.read(lambda tx: tx.ledger.counts())
         failed = await store.read(lambda tx: tx.ledger.failed(site.site_id))
         unreadable = await store.read(lambda tx: len(tx.ledger.unreadable(site.site_id)))
+        asked = await store.read(lambda tx: tx.privacy.requests(site.site_id))
     except StoreError:
         return []  # said above
     used = f"{n} of the {metrics.ROOM} this shop may make"
@@ -116,7 +135,33 @@ async def _books(site: Site, store: Store) -> list[Check]:
     if unreadable:
         text = f"{unreadable:,} rows are damaged and set aside (the disk's fault, or a copy's); restored, {_PUT_BACK}"
         found.append(Check(journal, "warning", text))
+    if asked:
+        text = f"{', '.join(f'{n} {action}(s)' for action, n in asked.items())}; `relay audit` lists them"
+        found.append(Check(f"Personal data of {site.site_id}", "ok", text))
     return found + [Check(f"Calls of {site.site_id}", "warning", text) for text in odd]
+
+
+async def requests(site: Site, store: Store) -> list[Check]:
+    """What customers have asked the shop for, and nobody has done yet."""
+    try:
+        found = await store.read(lambda tx: tx.requests.open(site.site_id))
+    except StoreError:
+        return []  # said above
+    words = {
+        Topic.TELL_CUSTOMER: "asks what is kept of them: answer within 30 days",
+        Topic.REDACT_CUSTOMER: "is to be erased: done soon if an address is known, else by `relay forget`",
+        Topic.REDACT_SHOP: "all customers are to be erased: done as soon as nothing of them is on its way",
+    }
+    return [
+        Check(
+            f"Requests to {site.site_id}",
+            "warning",
+            f"customer {request.subject.customer_id}: {words[request.topic]}"
+            if request.subject.customer_id
+            else words[request.topic],
+        )
+        for request in found
+    ]
 
 
 async def _klaviyo(site: Site) -> Check:

@@ -2,23 +2,28 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
 from msgspec import Struct
 
+from relay import subject
 from relay.config import Site
-from relay.identity.identifiers import Identifier, IdentifierKind, normal_email
+from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.model import DeliveryKind, Reason
-from relay.pipeline.attribute import forgetting_hash
 from relay.store.base import Store, Transaction
+from relay.store.retention import scrub_erased
 from relay.store.rows import Draft
+from relay.subject import Asker, Whom
 
 log = logging.getLogger("relay.forget")
 
+#: By what Klaviyo can be asked to erase a profile, the best first.
+_ASKED_BY = (IdentifierKind.EMAIL, IdentifierKind.PHONE, IdentifierKind.KLAVIYO_ID)
+
 
 class Erased(Struct, frozen=True):
-    """What an erasure did: on how many sites the person was known, and how many were asked to erase at Klaviyo."""
+    """What an erasure did: on how many sites the person was known, and for how many Klaviyo is asked to erase."""
 
     known: int
     asked: int
@@ -28,60 +33,71 @@ class Erased(Struct, frozen=True):
         return f"{found} Klaviyo is asked to erase the profile for {self.asked} site(s), as soon as the relay runs."
 
 
-async def forget(store: Store, sites: Sequence[Site], raw_email: str, *, secret: str, now: float) -> Erased:
-    """Erase the person with this address on ``sites``. Raises ValueError when it is no e-mail address."""
-    email = normal_email(raw_email)
-    if email is None:
-        raise ValueError("expected an e-mail address")
-    known = 0
+async def forget(store: Store, sites: Sequence[Site], whom: Whom, *, now: float, by: Asker = Asker.OPERATOR) -> Erased:
+    """Erase a person on ``sites``. Raises ValueError when ``whom`` is a text and no e-mail address, or StoreError.
+
+    What of theirs is in the journal and not processed yet goes as soon as it is (``store.retention``).
+    """
+    identifiers = subject.named(whom)
+    known = asked = 0
     for site in sites:
-        erasing = partial(_forget, site=site, email=email, secret=secret, now=now)
-        marks = await store.transact(erasing, site.site_id)
-        known += bool(marks)
-        for mark in {email, *marks}:
-            await store.scrub(site.site_id, mark)
-    log.info("a person was erased", extra={"reason": "operator"})
-    return Erased(known=known, asked=len(sites))
+        erasing = partial(_forget, site_id=site.site_id, named=identifiers, by=by, now=now)
+        is_known, is_asked = await store.transact(erasing, site.site_id)
+        known += is_known
+        asked += is_asked
+        await scrub_erased(store, site.site_id, now)
+    log.info("a person was erased", extra={"reason": by})
+    return Erased(known=known, asked=asked)
 
 
-def _forget(tx: Transaction, site: Site, email: str, secret: str, now: float) -> list[str]:
-    """Erase from the state; what the person's rows in the journal are known by, nothing if the person is unknown."""
-    marks: list[str] = []
-    site_id, identifier = site.site_id, Identifier(IdentifierKind.EMAIL, email)
-    owner = tx.graph.owners(site_id, [identifier]).get(identifier)
-    erased = {identifier}
-    if owner is not None:
-        erased |= set(tx.graph.identifiers_of(site_id, owner.person_id))
-        visitors = tx.graph.visitors_of(site_id, owner.person_id)
-        # On a shared device what is proven to be another person's stays theirs.
-        own = [v for v in visitors if all(link.person_id == owner.person_id for link in tx.graph.links(site_id, v))]
-        marks = [mark for each in erased for mark in _marks(each)] + [f'"visitor_id":"{v}"' for v in own]
-        members = tx.graph.members(site_id, owner.person_id)
-        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=owner.person_id, and_sending=True):
-            if delivery.person_id is None or delivery.person_id in members:
+def _forget(tx: Transaction, site_id: str, named: Collection[Identifier], by: Asker, now: float) -> tuple[bool, bool]:
+    """Erase from the state; whether the person was known, and whether Klaviyo is asked about them."""
+    found = subject.find(tx, site_id, named)
+    counts = {
+        "identifiers": len(tx.holdings.identifiers(site_id, found.persons)),
+        "links": len(tx.holdings.links(site_id, found.persons)),
+        "deliveries": 0,
+        "events": 0,
+    }
+    for person_id in found.persons or (None,):
+        for delivery in tx.outbox.unsent(site_id, visitors=found.visitors, person_id=person_id, and_sending=True):
+            if delivery.person_id is None or delivery.person_id in found.persons:
                 tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
-                tx.outbox.erase_after(delivery, owner.person_id)
-        tx.ledger.erase_events(site_id, visitors=own, person_ids=members)
-    hashes = [forgetting_hash(secret, each) for each in erased]
-    tx.graph.forget(site_id, owner.person_id if owner else "", hashes, at=now)
-    tx.outbox.add(
-        Draft.errand(
-            DeliveryKind.DELETION,
-            site_id=site_id,
-            unique_id=f"backflow:deletion:{uuid.uuid4().hex}",
-            reason=Reason.FORGOTTEN,
-            payload=email,
-            occurred_at=now,
-            now=now,
-            person_id=owner.person_id if owner else None,
-        )
-    )
-    return marks
+                if person_id is not None:
+                    tx.outbox.erase_after(delivery, found.persons[0])
+                counts["deliveries"] += 1
+    counts["events"] = tx.ledger.erase_events(site_id, visitors=found.own, person_ids=found.persons)
+    for person_id in found.persons:
+        tx.graph.forget(site_id, person_id)
+    gone = [(each.kind, each.value) for each in found.identifiers] + [("visitor", each) for each in found.own]
+    tx.privacy.remember_erasure(site_id, gone, at=now)
+    tx.privacy.plan_scrub(site_id, found.marks, erased_at=now)
+    for visitor in found.own:
+        tx.traces.forget(site_id, visitor)
+    tx.sketches.forget(site_id, visitors=found.visitors, persons=found.persons)
+    first_person = next(iter(found.persons), None)
+    requests = list(_requests(site_id, found.identifiers, first_person, now))
+    for request in requests:
+        tx.outbox.add(request)
+    first = next(iter(named))
+    tx.privacy.note(site_id, "erasure", by=by, subject=(first.kind, first.value), counts=counts, at=now)
+    return bool(found.persons), bool(requests)
 
 
-def _marks(identifier: Identifier) -> list[str]:
-    """How an identifier stands in a journal row, in lower case. An ID alone may be as short as a price."""
-    value = identifier.value.lower()
-    if identifier.kind is IdentifierKind.CUSTOMER_ID:
-        return [f'"userid":{space}"{value}"' for space in ("", " ")]
-    return [value]
+def _requests(site_id: str, identifiers: Collection[Identifier], person_id: str | None, now: float) -> Iterator[Draft]:
+    """What Klaviyo is asked: to erase the profile of every address, else of every number, else its own."""
+    for kind in _ASKED_BY:
+        values = sorted(each.value for each in identifiers if each.kind is kind)
+        for value in values:
+            yield Draft.errand(
+                DeliveryKind.DELETION,
+                site_id=site_id,
+                unique_id=f"backflow:deletion:{uuid.uuid4().hex}",
+                reason=Reason.FORGOTTEN,
+                payload=value if kind is IdentifierKind.EMAIL else f"{kind}:{value}",
+                occurred_at=now,
+                now=now,
+                person_id=person_id,
+            )
+        if values:
+            return

@@ -55,6 +55,10 @@ class DropReason(StrEnum):
     INVALID_TIMESTAMP = "invalid_timestamp"
     CONSENT = "no_consent"
     BOT = "bot"
+    UNKNOWN_TOPIC = "unknown_topic"  #: a webhook about something the relay has no use for
+    TEST_ORDER = "test_order"  #: the shop tries out its checkout
+    NOTHING_TO_TELL = "nothing_to_tell"  #: a webhook that is understood and says nothing Klaviyo could use
+    INVALID_LINK = "invalid_link"  #: a link with a token that is not ours, or too old
     PROCESSING_FAILED = "processing_failed"  #: a fault of ours; the journal keeps the message for a replay
     UNREADABLE = "unreadable"  #: a row of the journal whose bytes are damaged; counts as one message
 
@@ -215,6 +219,7 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"  #: the person asked to be forgotten
     TOO_OLD = "too_old"  #: nobody was found within the waiting window
     NO_READ_SCOPE = "no_read_scope"  #: the key may not read profiles: a link cannot be looked up
+    EVENT_NOT_ALLOWED = "event_not_allowed"  #: the site's lists of events keep it here
     METRIC_NOT_ALLOWED = "metric_not_allowed"  #: a name outside of the site's list of metrics
     METRIC_LIMIT = "metric_limit"  #: the account has nearly as many metrics as Klaviyo allows
     CREATION_DISABLED = "profile_creation_disabled"  #: the site creates no profiles, and Klaviyo has none for them

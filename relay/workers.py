@@ -11,10 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from relay import privacy
 from relay.clock import Clock
 from relay.config import Settings, Site
 from relay.delivery.pace import Traffic
 from relay.delivery.worker import Sender
+from relay.identity.link_token import LinkTokens
 from relay.klaviyo.client import KlaviyoClient
 from relay.observe import describe
 from relay.pipeline.process import Processor
@@ -101,6 +103,8 @@ class Workers:
             housekeeping = partial(retention.run, self._store, site, self._clock)
             self._others.append(self._keep_running(site, "processor", partial(self._process, site)))
             self._others.append(self._keep_running(site, "processor", housekeeping, "retention"))
+            requests = partial(privacy.run, self._store, site, self._clock)
+            self._others.append(self._keep_running(site, "processor", requests, "privacy"))
 
     async def stop(self) -> None:
         """Let senders finish what they hold for up to DRAIN_SECONDS, then give it back."""
@@ -129,6 +133,7 @@ class Workers:
             self._clock,
             outbox_rings=self._bells.outbox(site.site_id),
             journal_rings=self._bells.journal(site.site_id),
+            links=LinkTokens(self._settings.secret_keys, site.site_id, site.link_seconds),
         )
         await sender.start()
         self._senders[site.site_id] = sender
@@ -142,9 +147,9 @@ class Workers:
             site,
             self._store,
             self._clock,
-            secrets=self._settings.secret_keys,
             journal_rings=self._bells.journal(site.site_id),
             outbox_rings=self._bells.outbox(site.site_id),
+            secrets=self._settings.secret_keys,
         )
         await processor.run()
 

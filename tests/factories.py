@@ -21,6 +21,8 @@ ORIGIN = "https://shop.example"
 PUBLIC_KEY = "public-key"
 SERVER_KEY = "server-key-of-the-shop"
 SIGNING_KEY = "a-signing-key-for-tests"
+#: What a store is opened with beside its place: the signing keys, and the sites.
+KEYS = ((Secret(SIGNING_KEY),), ("shop", "other", "third"))
 
 _numbers = itertools.count(1)
 

@@ -22,6 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from e2e.servers import wait_until
 from relay.store.postgres import PostgresStore
+from tests import factories
 
 #: Names a running server that the tests may use instead of starting one; its user must be allowed to make databases.
 VARIABLE = "RELAY_TEST_POSTGRES"
@@ -46,7 +47,7 @@ class Server:
         if self._template is None:
             url = self.empty_database("template")
             with ThreadPoolExecutor(1) as aside:  # whoever asks may have an event loop running
-                aside.submit(lambda: asyncio.run(PostgresStore(url).close())).result()
+                aside.submit(lambda: asyncio.run(PostgresStore(url, *factories.KEYS).close())).result()
             self._template = self._made[-1]
         return self.empty_database(str(next(_numbers)), template=self._template)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from relay.clock import Clock
 from relay.config import Forward, Site
+from relay.delivery.link_property import LinkProperty
 from relay.delivery.policy import Alone, GivenBack, Outcome, is_refused
 from relay.delivery.profiles import Profiles
 from relay.delivery.sent import Sent, proof, recipient
@@ -34,11 +35,14 @@ _kept = msgspec.json.Decoder(Kept)
 class Events:
     """Sends the events of one site."""
 
-    def __init__(self, site: Site, client: KlaviyoClient, clock: Clock, profiles: Profiles) -> None:
+    def __init__(
+        self, site: Site, client: KlaviyoClient, clock: Clock, profiles: Profiles, link_property: LinkProperty
+    ) -> None:
         self._site = site
         self._client = client
         self._clock = clock
         self._profiles = profiles
+        self._link_property = link_property
         self._refusals = 0
 
     async def send(self, delivery: Claimed) -> Sent:
@@ -102,5 +106,7 @@ class Events:
             suffix=self._site.metric_suffix,
             backfill=delivery.backfill or is_old,
             page_url=kept.page_url,
+            link=self._link_property.of(delivery),
             traits=self._site.forward is not Forward.SHADOW and self._site.update_profiles,
+            flatten=self._site.flatten_properties,
         )

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from relay.config import Site
+from relay.delivery.link_property import LinkProperty
 from relay.delivery.sent import Sent, proof, recipient, skipped
 from relay.klaviyo import mapping
 from relay.klaviyo.answer import Answer
@@ -27,8 +28,9 @@ _FIELDS = (
 class Profiles:
     """Sends the profile changes of one site."""
 
-    def __init__(self, site: Site, client: KlaviyoClient) -> None:
+    def __init__(self, site: Site, client: KlaviyoClient, link_property: LinkProperty) -> None:
         self._site = site
+        self._link_property = link_property
         self._client = client
         self._there: set[str] = set()
 
@@ -49,7 +51,12 @@ class Profiles:
 
         def call(narrowed: Claimed) -> Awaitable[Answer]:
             body = mapping.profile_body(
-                recipient(narrowed), proof(narrowed), last_seen=narrowed.occurred_at, patch=patch
+                recipient(narrowed),
+                proof(narrowed),
+                last_seen=narrowed.occurred_at,
+                patch=patch,
+                flatten=self._site.flatten_properties,
+                link=self._link_property.of(narrowed),
             )
             return self._client.import_profile(body)
 

@@ -16,6 +16,7 @@ from relay.delivery import policy
 from relay.delivery.claims import Claims
 from relay.delivery.events import Events
 from relay.delivery.lanes import Lane
+from relay.delivery.link_property import LinkProperty
 from relay.delivery.lists import Lists
 from relay.delivery.lookups import Lookups
 from relay.delivery.pace import EVERYTHING, Traffic
@@ -24,6 +25,7 @@ from relay.delivery.sent import Sent
 from relay.delivery.states import State
 from relay.delivery.subscriptions import Subscriptions
 from relay.errors import StoreError
+from relay.identity.link_token import LinkTokens
 from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.client import KlaviyoClient
 from relay.model import Reason
@@ -55,6 +57,7 @@ class Sender:
         *,
         outbox_rings: asyncio.Event,
         journal_rings: asyncio.Event,
+        links: LinkTokens | None = None,
     ) -> None:
         self._site = site
         self._store = store
@@ -64,8 +67,9 @@ class Sender:
         self._rings = outbox_rings
         self._owner = uuid.uuid4().hex
         self._claims = Claims(site, traffic, self._owner)
-        self._profiles = Profiles(site, client)
-        self._events = Events(site, client, clock, self._profiles)
+        link_property = LinkProperty(site, links, clock)
+        self._profiles = Profiles(site, client, link_property)
+        self._events = Events(site, client, clock, self._profiles, link_property)
         self._lookups = Lookups(site, client, traffic, store, clock, journal_rings)
         self._lists = Lists(site, client, traffic, self._profiles)
         self._subscriptions = Subscriptions(site, client, clock)

@@ -16,6 +16,7 @@ from relay.app import Relay
 from relay.config import Consent, Secret, Settings, Site
 from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.storefront import build_storefront
+from relay.demo.storefront.controls import LINK_PROPERTY
 from relay.errors import SettingsError
 
 CONSOLE_PASSWORD = "demo"  # noqa: S105 - of a demo whose data ends with it
@@ -79,6 +80,7 @@ def settings(ports: Ports, account: Account, folder: Path, hold_seconds: float) 
         klaviyo_url=ports.sandbox_url,
         hold_seconds=hold_seconds,
         consent=Consent.AUTO,
+        link_property=LINK_PROPERTY,
     )
     return Settings(
         secret_keys=(Secret(secrets.token_hex(32)),),

@@ -1,8 +1,9 @@
-"""The signed identity cookie and its mirror: how a visitor is recognised, without asking any graph.
+"""The signed identity cookie, its mirror and the handle: how a visitor is recognised, without asking any graph.
 
-Both carry the visitor's ID and the time it was first issued, signed (HMAC-SHA256) for one site. The cookie is
-HttpOnly; the mirror is what the tag keeps in localStorage and brings a lost cookie back. They have different
-salts: a mirror taken from the page is no cookie.
+All carry the visitor's ID and the time it was first issued, signed (HMAC-SHA256) for one site. The cookie is
+HttpOnly; the mirror is what the tag keeps in localStorage and brings a lost cookie back. The handle is what the tag
+puts into the cart, where the shop's staff and apps see it: it says whose cart it is and brings nothing back. They have
+different salts: none of them can be used as another.
 """
 
 import hashlib
@@ -43,12 +44,13 @@ class Visit(Struct, frozen=True):
 
 
 class VisitorTokens:
-    """Signs and reads the two tokens of one site. ``secret_keys`` newest first; every one of them is accepted."""
+    """Signs and reads the three tokens of one site. ``secret_keys`` newest first; every one of them is accepted."""
 
     def __init__(self, secret_keys: Sequence[str], site_id: str, clock: Clock) -> None:
         oldest_first = list(reversed(secret_keys))
         self._cookie = _Signer(oldest_first, f"backflow.cookie.{site_id}", clock)
         self._mirror = _Signer(oldest_first, f"backflow.mirror.{site_id}", clock)
+        self._handle = _Signer(oldest_first, f"backflow.handle.{site_id}", clock)
         self._mint_key = hmac.digest(secret_keys[0].encode(), f"backflow.visitor.{site_id}".encode(), "sha256")
 
     def cookie(self, visitor_id: str, first_issued: int) -> str:
@@ -57,6 +59,9 @@ class VisitorTokens:
     def mirror(self, visitor_id: str, first_issued: int) -> str:
         return self._mirror.sign(f"{visitor_id}.{first_issued}").decode()
 
+    def handle(self, visitor_id: str, first_issued: int) -> str:
+        return self._handle.sign(f"{visitor_id}.{first_issued}").decode()
+
     def read_cookie(self, token: str) -> Visit | None:
         """The visitor in a cookie's value, or None for a forged, foreign or damaged one."""
         return _read(self._cookie, token)
@@ -64,6 +69,10 @@ class VisitorTokens:
     def read_mirror(self, token: str) -> Visit | None:
         """The visitor in a mirror, or None for a forged, foreign or damaged one."""
         return _read(self._mirror, token)
+
+    def read_handle(self, token: str) -> Visit | None:
+        """The visitor in a handle, or None for a forged, foreign or damaged one."""
+        return _read(self._handle, token)
 
     def mint(self, first_message_id: str) -> str | None:
         """The ID of a new visitor whose first message this is; None when the message ID proves nothing.

@@ -6,7 +6,7 @@ Syntax is judged by email-validator and phonenumbers; a bad phone or address cos
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
@@ -47,6 +47,9 @@ class Claims(Struct, frozen=True, kw_only=True):
     identifiers: tuple[Identifier, ...] = ()
     exchange_id: str | None = None  #: a ``_kx``: proves the recipient of a link, so it never joins the others
     exchange_is_left_behind: bool = False  #: it is from Klaviyo's cookie, not from the link just opened
+    link_token: str | None = None  #: ``bf`` of a link of our own, unread: proves the recipient too
+    profile_id: str | None = None  #: Klaviyo's ID of a link's recipient, from the parameter that the site has named
+    is_signed: bool = False  #: the shop platform has signed that the customer is logged in here
     traits: dict[str, Any] = {}
     refused: tuple[str, ...] = ()
     is_author: bool = True  #: the identifiers are those of whoever made the call
@@ -54,9 +57,10 @@ class Claims(Struct, frozen=True, kw_only=True):
 
     @property
     def everything(self) -> tuple[Identifier, ...]:
-        """Every identifier in the call, the link's included."""
+        """Every identifier in the call, the links' included."""
         kx = () if self.exchange_id is None else (Identifier(IdentifierKind.KX, self.exchange_id),)
-        return self.identifiers + kx
+        profile = () if self.profile_id is None else (Identifier(IdentifierKind.KLAVIYO_ID, self.profile_id),)
+        return self.identifiers + kx + profile
 
 
 #: Values that stand for nobody (Segment Unify's recommended blocked values, and what shops' templates print).
@@ -66,6 +70,10 @@ _EXCHANGE_ID = re.compile(r"[A-Za-z0-9_=-]{20,100}\.[A-Za-z0-9]{6}")
 _MAX_CUSTOMER_ID = 256
 #: Klaviyo's profile IDs: 26 characters of a ULID, six in old accounts.
 _PROFILE_ID = re.compile(r"[A-Za-z0-9]{6,26}")
+#: In a URL only what nobody types by chance: a ULID (Crockford's base 32; the first digit is at most 7).
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+#: Our own token has some 85 characters.
+_MAX_LINK_TOKEN = 256
 
 
 @lru_cache(maxsize=4096)
@@ -104,8 +112,11 @@ def normal_exchange_id(raw: object) -> str | None:
     return value if _EXCHANGE_ID.fullmatch(value) else None
 
 
-def claims(message: Message, commerce: Commerce, trust: Trust, country: str | None) -> Claims:
-    """What ``message`` claims. ``country`` is the site's, used when the call names none."""
+def claims(
+    message: Message, commerce: Commerce, trust: Trust, country: str | None, profile_parameter: str | None = None
+) -> Claims:
+    """What ``message`` claims. ``country`` is the site's, used when the call names none; ``profile_parameter`` the
+    parameter of its links that holds Klaviyo's ID of the recipient."""
     found: dict[IdentifierKind, str] = {}
     refused: list[str] = []
 
@@ -139,6 +150,9 @@ def claims(message: Message, commerce: Commerce, trust: Trust, country: str | No
         identifiers=tuple(Identifier(kind, found[kind]) for kind in PRECEDENCE if kind in found),
         exchange_id=opened or left,
         exchange_is_left_behind=left is not None,
+        link_token=None if trust is Trust.KLAVIYO else _link_token(message.context),
+        profile_id=_linked_profile(message.context, profile_parameter) if trust is not Trust.KLAVIYO else None,
+        is_signed=trust is Trust.SERVER and _is_signed(message.context),
         traits=_traits(message, trust),
         refused=tuple(refused),
         is_author=is_author,
@@ -203,16 +217,7 @@ def _traits(message: Message, trust: Trust) -> dict[str, Any]:
 
 def _opened_exchange_id(context: Mapping[str, Any]) -> str | None:
     """``_kx`` from the landing URL, as the tag or any SDK tells it."""
-    click_ids = context.get("clickIds")
-    if isinstance(click_ids, dict) and (kx := normal_exchange_id(click_ids.get("_kx"))):
-        return kx
-    page = context.get("page")
-    if isinstance(page, dict) and isinstance(url := page.get("url"), str) and "_kx=" in url:
-        with suppress(ValueError):
-            for value in parse_qs(urlsplit(url).query).get("_kx", []):
-                if kx := normal_exchange_id(value):
-                    return kx
-    return None
+    return next((kx for value in _landed_with(context, "_kx") if (kx := normal_exchange_id(value))), None)
 
 
 def _left_exchange_id(context: Mapping[str, Any]) -> str | None:
@@ -221,6 +226,30 @@ def _left_exchange_id(context: Mapping[str, Any]) -> str | None:
     if isinstance(cookies, dict) and isinstance(cookie := cookies.get("__kla_id"), str):
         return normal_exchange_id(_klaviyo_cookie(cookie).get("$exchange_id"))
     return None
+
+
+def _link_token(context: Mapping[str, Any]) -> str | None:
+    return next((value for value in _landed_with(context, "bf") if 0 < len(value) <= _MAX_LINK_TOKEN), None)
+
+
+def _linked_profile(context: Mapping[str, Any], parameter: str | None) -> str | None:
+    values = _landed_with(context, parameter) if parameter else ()
+    return next((value for value in values if _ULID.fullmatch(value)), None)
+
+
+def _is_signed(context: Mapping[str, Any]) -> bool:
+    shopify = context.get("shopify")
+    return isinstance(shopify, dict) and shopify.get("signedCustomer") is True
+
+
+def _landed_with(context: Mapping[str, Any], parameter: str) -> Iterator[str]:
+    """What a parameter of the landing URL holds, as the tag or any SDK tells it."""
+    click_ids, page = context.get("clickIds"), context.get("page")
+    if isinstance(click_ids, dict) and isinstance(value := click_ids.get(parameter), str):
+        yield value
+    if isinstance(page, dict) and isinstance(url := page.get("url"), str) and f"{parameter}=" in url:
+        with suppress(ValueError):
+            yield from parse_qs(urlsplit(url).query).get(parameter, [])
 
 
 def _klaviyo_cookie(value: str) -> dict[str, Any]:

@@ -106,9 +106,15 @@ class KlaviyoClient:
         parameters = {"include": "lists", "fields[list]": "id", "fields[profile]": "email"}
         return await self._send(Endpoint.GET_PROFILE_LISTS, parameters=parameters, reads=True, id=klaviyo_id)
 
-    async def request_deletion(self, email: str) -> Answer:
-        """Ask Klaviyo to erase the profile with this address (asynchronous and irreversible there)."""
-        profile = {"data": {"type": "profile", "attributes": {"email": email}}}
+    async def request_deletion(self, whom: str) -> Answer:
+        """Ask Klaviyo to erase a profile (asynchronous and irreversible there).
+
+        ``whom``: its e-mail address, ``phone:`` and its number in E.164, or ``klaviyo_id:`` and its ID.
+        """
+        kind, _, value = whom.rpartition(":")
+        attributes = {} if kind == "klaviyo_id" else {"phone_number" if kind == "phone" else "email": value}
+        named = {"type": "profile", "attributes": attributes} | ({"id": value} if kind == "klaviyo_id" else {})
+        profile = {"data": named}
         body = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}}
         return await self._send(Endpoint.REQUEST_DELETION, body)
 

@@ -53,6 +53,11 @@ def lighten(held: dict[str, Any], excess: int, may_go: Callable[[str], bool]) ->
     return excess
 
 
+def _is_plain(text: str) -> bool:
+    """Whether text is surely within the limits as it stands: nearly all is."""
+    return len(text) < _SURELY_SHORT and text.isascii() and "\0" not in text
+
+
 class Trimmer:
     """Makes values fit; ``trimmed`` tells whether anything had to be cut or left out for its size."""
 
@@ -63,7 +68,7 @@ class Trimmer:
 
     def text(self, value: str) -> str:
         """Return clean text of at most 100 KB, cut between two characters."""
-        if len(value) < _SURELY_SHORT and value.isascii() and "\0" not in value:
+        if _is_plain(value):
             return value
         value = clean(value)
         if len(raw := value.encode()) > MAX_STRING_BYTES:
@@ -78,9 +83,7 @@ class Trimmer:
         """
         kind = type(value)
         if kind is str:
-            if len(value) < _SURELY_SHORT and value.isascii() and "\0" not in value:  # as in text(), without the call
-                return value or None
-            return self.text(value) or None
+            return (value if _is_plain(value) else self.text(value)) or None
         if kind is float:
             return value if math.isfinite(value) else None
         if kind is bool:
@@ -100,10 +103,23 @@ class Trimmer:
         return None
 
     def _object(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
+        found = self._members(value, depth)
+        if _is_plain("".join(found)) and "" not in found:  # one look at all names together
+            return found
+        return {key: kept for name, kept in found.items() if (key := self.text(name))}
+
+    def _members(self, value: dict[str, Any], depth: int) -> dict[str, Any]:
+        """The members that say something, under names that are not looked at. What nearly every member is, a short text
+        or a number, is told apart here: a call for each would double the cost of an event."""
         found = {}
         for name, raw in value.items():
-            if raw is not None and (kept := self.value(raw, depth)) is not None and (key := self.text(name)):
-                found[key] = kept
+            if raw is None:
+                continue
+            if type(raw) is str and raw.isascii() and len(raw) < _SURELY_SHORT and "\0" not in raw:
+                if raw:
+                    found[name] = raw
+            elif (kept := self.value(raw, depth)) is not None:
+                found[name] = kept
         return found
 
     def _array(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
@@ -118,7 +134,7 @@ class Trimmer:
         The caller's never replace ours and may not use Klaviyo's reserved ``$`` names, save ``$extra``, nor names that
         begin like our own. ``mark`` is set when anything was cut.
         """
-        result = {key: found for key, raw in own.items() if raw is not None and (found := self.value(raw)) is not None}
+        result = self._members(own, 2)
         room = MAX_PROPERTIES - 1
         for name, raw in custom.items():
             key = self.text(name)

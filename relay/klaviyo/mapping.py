@@ -4,10 +4,12 @@ Between decide and the client. Pure. Property names are the union of those that 
 and the usual flow templates read, so that a cloned template renders from a backup event.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
-from relay.config import PageEvents
+from relay.config import OrderEvent, PageEvents
 from relay.klaviyo import custom, properties
 from relay.klaviyo.currencies import ISO_4217
 from relay.klaviyo.limits import MAX_EVENT_BYTES, MAX_METRIC_NAME, OWN, Trimmer, clean, lighten, weight
@@ -19,7 +21,11 @@ __all__ = ["REVISION", "actions", "event_body", "narrow", "profile_body", "uniqu
 #: The revision of Klaviyo's API that these bodies are written for; sent as the ``revision`` header.
 REVISION = "2026-10-15"
 
-_PLACED_ORDER = Action("placed_order", "Placed Order")
+#: One key for both names: the unique ID of an order stays the same when the site changes its mind.
+_ORDERS = {
+    OrderEvent.PLACED_ORDER: Action("placed_order", "Placed Order"),
+    OrderEvent.ORDER_COMPLETED: Action("placed_order", "Order Completed"),
+}
 _ACTIONS = {
     Kind.PRODUCT_VIEWED: (Action("viewed_product", "Viewed Product"),),
     Kind.PRODUCT_ADDED: (Action("added_to_cart", "Added to Cart"),),
@@ -39,7 +45,7 @@ _PAGES = {
 #: The names of metrics that the relay makes itself, without the suffix; every other name is a caller's own.
 STANDARD_METRICS = frozenset(
     action.metric
-    for several in (*_ACTIONS.values(), *_PAGES.values(), (_PLACED_ORDER, Action("ordered_product", "Ordered Product")))
+    for several in (*_ACTIONS.values(), *_PAGES.values(), _ORDERS.values(), (Action("", "Ordered Product"),))
     for action in several
 )
 #: Longer unique IDs are folded into a digest: IDs of orders and products come from callers.
@@ -48,12 +54,17 @@ _LONGEST_ID = 200
 _MARK = "BackflowTrimmed"
 
 
-def actions(commerce: Commerce, page_events: PageEvents = PageEvents.OFF) -> tuple[Action, ...]:
+def actions(
+    commerce: Commerce,
+    page_events: PageEvents = PageEvents.OFF,
+    order_event: OrderEvent = OrderEvent.PLACED_ORDER,
+) -> tuple[Action, ...]:
     """Return the metrics an event becomes: none for identify, group, alias and signing out, for a page what
-    ``page_events`` says; an order becomes Placed Order and one Ordered Product per line."""
+    ``page_events`` says; an order becomes Placed Order, or what ``order_event`` says, and one Ordered Product per
+    line."""
     if commerce.kind is Kind.ORDER_COMPLETED:
         keys = enumerate(_line_keys(commerce.items))
-        return (_PLACED_ORDER, *(Action("ordered_product", "Ordered Product", line, key) for line, key in keys))
+        return (_ORDERS[order_event], *(Action("ordered_product", "Ordered Product", line, key) for line, key in keys))
     if commerce.kind is Kind.PAGE:
         return _PAGES[page_events]
     if commerce.kind is Kind.OTHER:
@@ -126,11 +137,14 @@ def event_body(
     backfill: bool,
     page_url: str | None,
     traits: bool = True,
+    flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the whole body of ``POST /api/events``.
 
     ``occurred_at`` in Unix seconds; ``suffix`` is the site's metric suffix with its leading blank; ``page_url`` stands
-    in for a viewed product's missing address; without ``traits`` the profile in it only says who it is. What is not
+    in for a viewed product's missing address; ``link`` is the profile's property with the person's own link token;
+    without ``traits`` the profile only says who it is; ``flatten`` takes the caller's own objects apart. What is not
     known is absent, never null or empty. The caller's own properties travel along, within Klaviyo's limits, and never
     replace a mapped one; of an event that is too large the largest of them are left out first, then the largest mapped
     ones.
@@ -142,11 +156,13 @@ def event_body(
     mapped["BackflowEvidence"] = proof.evidence
     mapped["BackflowConfidence"] = proof.confidence
     own = custom.properties(commerce, action)
+    if flatten:
+        own = custom.flattened(own)
     attributes: dict[str, Any] = {
         "properties": Trimmer().properties(mapped, own, mark=_MARK),
         "unique_id": unique_id,
         "metric": {"data": {"type": "metric", "attributes": {"name": metric_name(action.metric, suffix)}}},
-        "profile": {"data": resource(recipient, proof, traits=traits)},
+        "profile": {"data": resource(recipient, proof, traits=traits, flatten=flatten, link=link)},
     }
     if (time := rfc3339(occurred_at)) is not None:
         attributes["time"] = time

@@ -9,12 +9,15 @@ The profile's own properties have other names than the event's, so that template
 the other. A profile that is too large loses its largest custom properties first, then its largest attributes.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from relay.klaviyo import patches
+from relay.klaviyo import custom, patches
 from relay.klaviyo.limits import MAX_EXTERNAL_ID, MAX_PROFILE_BYTES, OWN, Trimmer, lighten, weight
 from relay.klaviyo.traits import take_person
 from relay.model import ProfilePatch, Proof, Recipient
@@ -27,8 +30,13 @@ _WHO = frozenset({"email", "phone_number", "external_id", "anonymous_id", "_kx"}
 
 def rfc3339(seconds: float) -> str | None:
     """Return Unix seconds as a UTC time to the whole second, None outside of years 1 to 9999."""
+    return _rfc3339(seconds // 1)
+
+
+@lru_cache(maxsize=1024)  # events come by the thousand in one second
+def _rfc3339(second: float) -> str | None:
     try:
-        return datetime.fromtimestamp(seconds // 1, UTC).isoformat()[:19] + "Z"
+        return datetime.fromtimestamp(second, UTC).isoformat()[:19] + "Z"
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -47,13 +55,21 @@ def narrow(recipient: Recipient) -> Recipient:
 
 
 def profile_body(
-    recipient: Recipient, proof: Proof, *, last_seen: float | None = None, patch: ProfilePatch | None = None
+    recipient: Recipient,
+    proof: Proof,
+    *,
+    last_seen: float | None = None,
+    patch: ProfilePatch | None = None,
+    flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``.
+    """Return the body of ``POST /api/profile-import``; ``last_seen`` in Unix seconds becomes ``BackflowLastSeen``;
+    ``flatten`` takes custom objects apart, ``link`` is the property with the person's own link token.
 
     Raises ValueError for a recipient without any identifier; an anonymous ID is none here.
     """
-    return {"data": resource(msgspec.structs.replace(recipient, anonymous_id=None), proof, last_seen, patch)}
+    known = msgspec.structs.replace(recipient, anonymous_id=None)
+    return {"data": resource(known, proof, last_seen, patch, flatten=flatten, link=link)}
 
 
 def resource(
@@ -63,6 +79,8 @@ def resource(
     patch: ProfilePatch | None = None,
     *,
     traits: bool = True,
+    flatten: bool = False,
+    link: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return the JSON:API profile resource of a person; without ``traits`` only who it is.
 
@@ -78,10 +96,10 @@ def resource(
     rest = take_person(recipient.traits, attributes, trimmer) if recipient.traits else {}
     if patch is not None:
         patches.apply(profile, patch, recipient.traits, trimmer)
-    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence}
+    own = {"BackflowRecovered": True, "BackflowRecoveredBy": proof.evidence, **link}
     if last_seen is not None:
         own["BackflowLastSeen"] = rfc3339(last_seen)
-    attributes["properties"] = trimmer.properties(own, rest, mark=_MARK)
+    attributes["properties"] = trimmer.properties(own, custom.flattened(rest) if flatten else rest, mark=_MARK)
     _fit(profile)
     return profile
 

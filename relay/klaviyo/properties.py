@@ -22,12 +22,8 @@ def _pieces(quantity: float) -> float | int:
     return int(quantity) if quantity % 1 == 0 else quantity
 
 
-def _union(lists: Iterable[Iterable[str]]) -> list[str]:
-    return list(dict.fromkeys(one for several in lists for one in several))
-
-
-def _names(items: Iterable[Product]) -> list[str]:
-    return list(dict.fromkeys(item.name for item in items if item.name))
+def _each_once(values: Iterable[str | None]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]
 
 
 def _item(product: Product) -> dict[str, Any]:
@@ -73,11 +69,20 @@ def _product(product: Product, currency: str | None) -> dict[str, Any]:
 
 def _lines(items: tuple[Product, ...], commerce: Commerce) -> dict[str, Any]:
     """Return what all carts and orders share: ``Items`` for templates, flat arrays for segments."""
+    if len(items) == 1:  # most carts: nothing to unite
+        names, categories, brands = items[0].name, items[0].categories, items[0].brand
+        return {
+            "Items": [_item(items[0])],
+            "ItemNames": [names] if names else None,
+            "Categories": categories,
+            "Brands": [brands] if brands else None,
+            "Currency": commerce.currency,
+        }
     return {
         "Items": [_item(item) for item in items],
-        "ItemNames": _names(items),
-        "Categories": _union(item.categories for item in items),
-        "Brands": list(dict.fromkeys(item.brand for item in items if item.brand)),
+        "ItemNames": _each_once([item.name for item in items]),
+        "Categories": _each_once([category for item in items for category in item.categories]),
+        "Brands": _each_once([item.brand for item in items]),
         "Currency": commerce.currency,
     }
 

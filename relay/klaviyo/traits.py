@@ -5,6 +5,7 @@ A trait that is null or empty says nothing: it neither sets nor clears. Clearing
 
 import re
 from collections.abc import Container
+from ipaddress import ip_address
 from typing import Any
 
 from relay.klaviyo.limits import Trimmer
@@ -20,8 +21,8 @@ def _by_trait(names: dict[str, str]) -> dict[str, tuple[str, int]]:
 
 _NAMES = _by_trait(
     {
-        "first_name": "firstName first_name $first_name",
-        "last_name": "lastName last_name $last_name",
+        "first_name": "firstName first_name firstname $first_name",
+        "last_name": "lastName last_name lastname $last_name",
         "organization": "organization $organization company",
         "title": "title $title",
         "image": "avatar image $image",
@@ -36,10 +37,11 @@ _PLACE = _by_trait(
         "city": "city $city",
         "region": "region $region state province",
         "country": "country $country",
-        "zip": "zip $zip postalCode postal_code postcode",
+        "zip": "zip $zip postalCode postal_code postalcode postcode",
         "timezone": "timezone $timezone",
         "latitude": "latitude $latitude lat",
-        "longitude": "longitude $longitude lng lon",
+        "longitude": "longitude $longitude lng lon long",
+        "ip": "ip $ip",
     }
 )
 _PLACE_NAMES = tuple(dict.fromkeys(name for name, _ in _PLACE.values()))
@@ -133,13 +135,15 @@ def _read(
 
 
 def _value(name: str, raw: Any, trimmer: Trimmer) -> Any:
-    """Return what an attribute of this name can hold: a text (a whole number is one, for postal codes), a BCP 47 tag
-    or degrees."""
+    """Return what an attribute of this name can hold: a text (a whole number is one, for postal codes), a BCP 47 tag,
+    degrees or an IP address."""
     if (bound := _COORDINATES.get(name)) is not None:
         return _degrees(raw, bound)
     if type(raw) is str:
         value = trimmer.text(raw.strip()) or None
-        return _locale(value) if value is not None and name == "locale" else value
+        if value is None or name not in _CHECKED:
+            return value
+        return _CHECKED[name](value)
     return str(raw) if type(raw) is int and abs(raw) < 10**15 and name != "locale" else None
 
 
@@ -150,6 +154,16 @@ def _locale(value: str) -> str | None:
     language, script, region = match.groups()
     parts = (language.lower(), script.title() if script else None, region.upper() if region else None)
     return "-".join(part for part in parts if part)
+
+
+def _ip(value: str) -> str | None:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        return None
+
+
+_CHECKED = {"locale": _locale, "ip": _ip}
 
 
 def _degrees(raw: Any, bound: float) -> float | None:

@@ -5,7 +5,6 @@ transaction.
 """
 
 import hashlib
-import hmac
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -39,11 +38,6 @@ class Attribution(Struct, frozen=True, kw_only=True):
     resolution: Resolution
     is_named: bool = False
     has_news: bool = False
-
-
-def forgetting_hash(secret: str, identifier: Identifier) -> bytes:
-    """The keyed hash that stays of an erased identifier."""
-    return hmac.digest(secret.encode(), f"{identifier.kind}:{identifier.value}".encode(), hashlib.sha256)
 
 
 def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender) -> Attribution:
@@ -164,7 +158,7 @@ def _apply_claims(
     for other in planned.unite:
         graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
-    evidence = _evidence(sender.trust, kind, claims)
+    evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind, claims)
     if sender.visitor_id is not None and claims.is_author:
         is_known = planned.person_id is not None
         _tie(tx, site, sender.visitor_id, person_id, evidence, message, sender, is_known=is_known)

@@ -5,6 +5,7 @@ nothing: what it cannot read or place stays in ``properties`` (of a line: in ``P
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from relay.model import Address, Commerce, Kind, Message, Order, Product
@@ -27,6 +28,14 @@ _ORDER_FIELDS = frozenset(
         "shipping_address",
     }
 )
+#: What a shop has to be told of when it cannot be read, and how that is called in the books.
+_AMOUNTS = {
+    "value": "unreadable_value",
+    "cart_value": "unreadable_value",
+    "price": "unreadable_price",
+    "currency": "unreadable_currency",
+}
+_NO_AMOUNT = ("", 0, values.text)
 _EMAIL_KEYS = ("email", "Email", "$email")
 _PHONE_KEYS = ("phone", "phone_number", "phoneNumber", "$phone_number", "Phone")
 #: Objects in which an address of the shopper is looked for, after the properties themselves.
@@ -58,8 +67,8 @@ def canonicalise(message: Message) -> Commerce:
     """
     kind = kind_of(message)
     flat = shopify.unwrap(message.properties)
-    email = _take_contact(flat, _EMAIL_KEYS, message)
-    phone = _take_contact(flat, _PHONE_KEYS, message)
+    email = _take_contact(flat, _EMAIL_KEYS, values.text, message)
+    phone = _take_contact(flat, _PHONE_KEYS, values.identifier, message)  # some are written as numbers
     table = vocabulary.EVENT.get(kind)
     if table is None:
         return _passed_through(message, kind, email, phone)
@@ -97,6 +106,21 @@ def canonicalise(message: Message) -> Commerce:
     )
 
 
+def unreadable(commerce: Commerce) -> Iterator[str]:
+    """Name the amounts and currencies of an event that stand there and cannot be read: they cost it its value only."""
+    table = vocabulary.EVENT.get(commerce.kind, vocabulary.CUSTOM)
+    yield from _unread(commerce.properties, table)
+    for item in commerce.items:
+        yield from _unread(item.extra, vocabulary.LINE)
+
+
+def _unread(left: dict[str, Any], table: vocabulary.Table) -> Iterator[str]:
+    for name, raw in left.items():
+        field, _, reader = table.get(name, _NO_AMOUNT)
+        if field in _AMOUNTS and raw not in (None, "") and reader(raw) is None:
+            yield _AMOUNTS[field]
+
+
 def _passed_through(message: Message, kind: Kind, email: str | None, phone: str | None) -> Commerce:
     """Return a call without e-commerce meaning, with every property it came with."""
     match kind:
@@ -118,17 +142,19 @@ def _passed_through(message: Message, kind: Kind, email: str | None, phone: str 
     )
 
 
-def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message) -> str | None:
+def _take_contact(
+    flat: dict[str, Any], keys: tuple[str, ...], reader: Callable[[Any], str | None], message: Message
+) -> str | None:
     """Take an address of the shopper out of ``flat``, which is ours; else read it from the traits of the call."""
     for key in keys:
-        if key in flat and (found := values.text(flat[key])) is not None:
+        if key in flat and (found := reader(flat[key])) is not None:
             del flat[key]
             return found
     for holder in _CONTACTS:
         if type(inner := flat.get(holder)) is not dict:
             continue
         for key in keys:
-            if (found := values.text(inner.get(key))) is not None:
+            if key in inner and (found := reader(inner[key])) is not None:
                 left = {name: value for name, value in inner.items() if name != key}
                 if left:
                     flat[holder] = left
@@ -138,7 +164,7 @@ def _take_contact(flat: dict[str, Any], keys: tuple[str, ...], message: Message)
     for traits in (message.traits, message.context.get("traits")):
         if traits and type(traits) is dict:
             for key in keys:
-                if (found := values.text(traits.get(key))) is not None:
+                if key in traits and (found := reader(traits[key])) is not None:
                     return found
     return None
 

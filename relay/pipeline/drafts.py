@@ -24,7 +24,7 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import decide, late, metrics, optin, pages
+from relay.pipeline import decide, event_lists, late, metrics, optin, pages
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -64,7 +64,11 @@ def _events(work: Work, decision: decide.Decision) -> Iterator[Draft]:
         bought_at = late.last_order(work.tx, work.site, visitors, work.resolution.person_id)
         over = late.is_over(commerce.kind, message.occurred_at, bought_at)
         decision = msgspec.structs.replace(decision, backfill=over)
-    for action in mapping.actions(commerce, pages.events(message, work.site)):
+    if decision.state is not State.SUPPRESSED and not event_lists.lets_through(message, commerce.kind, work.site):
+        decision = msgspec.structs.replace(
+            decision, state=State.SUPPRESSED, reason=Reason.EVENT_NOT_ALLOWED, backfill=False
+        )
+    for action in mapping.actions(commerce, pages.events(message, work.site), work.site.order_event):
         yield _draft(
             work,
             _unless_too_many(work, action.metric, decision),

@@ -47,8 +47,15 @@ class Instructions(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def instructions(message: Message, claims: Claims, trust: Trust, default_list: str | None) -> Instructions:
-    """Read ``message``. ``default_list`` is the list of those who subscribe without naming one."""
+def instructions(
+    message: Message,
+    claims: Claims,
+    trust: Trust,
+    default_list: str | None,
+    default_channels: tuple[str, ...] = ("email",),
+) -> Instructions:
+    """Read ``message``. ``default_list`` is the list of those who subscribe without naming one, ``default_channels``
+    what they subscribe to when they name no channel."""
     if trust is Trust.KLAVIYO:
         return Instructions()
     options = _options(message.integrations)
@@ -59,7 +66,7 @@ def instructions(message: Message, claims: Claims, trust: Trust, default_list: s
     if audience is not None:
         return _membership(message, audience, options, patch, notes)
     list_id, is_list_wanted = _list(message, options, notes)
-    found = optin.wish(_said(message), list_id, message, claims, trust)
+    found = optin.wish(_said(message), list_id, message, claims, trust, default_channels)
     subscribe = unsubscribe = None
     if found.change is not None and found.subscribes:
         subscribe = msgspec.structs.replace(found.change, list_id=list_id or default_list)

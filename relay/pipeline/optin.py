@@ -1,9 +1,10 @@
 """Who wants marketing messages, or no more of them: the words of RudderStack's and Segment's calls. Pure.
 
 Only ``subscribe: true`` signs anybody up and only ``subscribe: false`` signs them off; the text ``"false"`` does
-neither. Signing up is for e-mail unless ``consent`` (``["email", "sms"]``) or ``smsConsent`` say otherwise; signing off
-without them is for both, since who wants no more wants none. A channel needs the address the call speaks of: one that
-it gives wrongly is not replaced by an older one, and a browser speaks only of those that it gives.
+neither. Signing up is for the site's channels unless ``consent`` (``["email", "sms"]``) or ``smsConsent`` say
+otherwise; signing off without them is for both, since who wants no more wants none. A channel needs the address the
+call speaks of: one that it gives wrongly is not replaced by an older one, and a browser speaks only of those that it
+gives.
 
 SDKs repeat what they have once been told with every identify call, and whoever unsubscribes at Klaviyo in between does
 not tell them. So the same ``subscribe: true`` again is no new opt-in, unless ``consentedAt`` says that it is a later
@@ -44,14 +45,22 @@ class Wish(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def wish(said: Mapping[str, Any], list_id: str | None, message: Message, claims: Claims, trust: Trust) -> Wish:
-    """Read ``said``, the traits that hold the words above; ``list_id`` is the list that they are about."""
+def wish(
+    said: Mapping[str, Any],
+    list_id: str | None,
+    message: Message,
+    claims: Claims,
+    trust: Trust,
+    default_channels: tuple[str, ...],
+) -> Wish:
+    """Read ``said``, the traits that hold the words above; ``list_id`` is the list that they are about, and
+    ``default_channels`` are those that somebody signs up for who names none."""
     subscribes = said.get("subscribe")
     if subscribes is None:
         return Wish()
     if not isinstance(subscribes, bool):
         return Wish(is_said=True, notes=("unreadable_subscribe",))
-    wanted = _channels(said, subscribes)
+    wanted = _channels(said, default_channels if subscribes else tuple(_CHANNELS), subscribes=subscribes)
     if not wanted:
         return Wish(is_said=True, notes=("unreadable_consent",))
     channels = wanted
@@ -96,15 +105,15 @@ def _key(channel: str, list_id: str | None) -> str:
     return channel if list_id is None else f"{channel}:{list_id}"
 
 
-def _channels(said: Mapping[str, Any], subscribes: bool) -> tuple[str, ...]:
-    """The channels that are named, or those that are meant where none is; empty where they cannot be read."""
+def _channels(said: Mapping[str, Any], default: tuple[str, ...], *, subscribes: bool) -> tuple[str, ...]:
+    """The channels that are named, or the ``default`` where none is; empty where they cannot be read."""
     consent = said.get("consent")
     if isinstance(consent, dict):
         consent = [name for name, value in consent.items() if value is True]
     elif isinstance(consent, str):
         consent = consent.split(",")
     if consent is None:
-        named = {"email"} if subscribes else set(_CHANNELS)
+        named = set(default)
     elif isinstance(consent, list):
         named = {word.strip().lower() for word in consent if isinstance(word, str)}
     else:

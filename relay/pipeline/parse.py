@@ -30,6 +30,8 @@ LATEST_AHEAD = 365 * 86400.0
 Context = dict[str, Any]
 
 TYPES = ("identify", "track", "page", "screen", "group", "alias")
+#: What a shop asks on behalf of a customer (``pipeline.requests``). No caller can write it: the door takes ``TYPES``.
+REQUEST_TYPE = "privacy"
 
 
 class Envelope(Struct, kw_only=True, rename="camel"):
@@ -210,8 +212,8 @@ def read_body(received: Received) -> Message:
     """The whole of a kept message, as the processor needs it."""
     body = _messages.decode(received.body)
     traits, context = body.traits or {}, body.context or {}
-    if received.type == "identify" and isinstance(beside := context.get("traits"), dict):
-        traits = {**beside, **traits}  # where RudderStack's SDKs put them
+    if received.type == "identify":
+        traits = {**_beside(context), **traits}
     return Message(
         type=received.type,
         message_id=received.message_id,
@@ -226,6 +228,15 @@ def read_body(received: Received) -> Message:
         context=context,
         integrations=body.integrations or {},
     )
+
+
+def _beside(context: Context) -> Context:
+    """What the context of an identify call says of the person: their traits, where RudderStack's SDKs put them, and
+    where they are, as far as its caller tells."""
+    found = {"ip": context["ip"]} if isinstance(context.get("ip"), str) else {}
+    if isinstance(place := context.get("location"), dict):
+        found |= {name: place[name] for name in ("latitude", "longitude") if name in place}
+    return found | beside if isinstance(beside := context.get("traits"), dict) else found
 
 
 def parse_time(text: str) -> float | None:

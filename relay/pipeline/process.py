@@ -16,7 +16,7 @@ from relay.identity import measure
 from relay.identity.evidence import Evidence
 from relay.model import DropReason, Trust
 from relay.observe import describe
-from relay.pipeline import parse, steps, suspect
+from relay.pipeline import parse, requests, steps, suspect
 from relay.pipeline.steps import End, Work
 from relay.store.base import Store, Transaction
 from relay.store.rows import Entry, JournalRow
@@ -32,6 +32,7 @@ RETRY_SECONDS = 1.0
 
 #: The way of a message. Order matters: nothing is stored before consent, nothing is claimed twice.
 STEPS: tuple[Callable[[Work], End | None], ...] = (
+    requests.hear_requests,
     steps.refuse_bots,
     steps.ask_consent,
     steps.speak_canonical,
@@ -54,16 +55,17 @@ class Processor:
         store: Store,
         clock: Clock,
         *,
-        secrets: tuple[str, ...],
         journal_rings: asyncio.Event,
         outbox_rings: asyncio.Event,
+        secrets: Sequence[str] = (),
     ) -> None:
+        """``secrets``: what our own link tokens are signed with, newest first."""
         self._site = site
         self._store = store
         self._clock = clock
-        self._secrets = secrets
         self._journal_rings = journal_rings
         self._outbox_rings = outbox_rings
+        self._secrets = tuple(secrets)
         self._position: int | None = None
         self._off: frozenset[Evidence] = frozenset()
 
@@ -138,8 +140,8 @@ class Processor:
             site=self._site,
             entry=entry,
             message=parse.read_body(received),
-            secrets=self._secrets,
             now=self._clock.now(),
+            secrets=self._secrets,
             off=self._off,
         )
         for step in STEPS:

@@ -16,9 +16,9 @@ from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
-from relay.pipeline import attribute, consent, decide, drafts, instructions, pages
+from relay.pipeline import attribute, consent, decide, drafts, instructions, links, orders, pages
 from relay.pipeline.addresses import AddressKind, address_kind
-from relay.pipeline.canonical import canonicalise
+from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
@@ -57,11 +57,15 @@ def speak_canonical(work: Work) -> End | None:
 def hear_claims(work: Work) -> End | None:
     """What the call says of its author, and what it asks for. What an erased person did before the erasure is emptied:
     it must not bring them back."""
-    claims = identifiers.claims(work.message, work.commerce, work.entry.trust, work.site.country)
-    if any(_is_forgotten(work, identifier) for identifier in claims.everything):
+    claims = identifiers.claims(
+        work.message, work.commerce, work.entry.trust, work.site.country, work.site.profile_parameter
+    )
+    if _is_forgotten(work, claims):
         work.commerce = Commerce(kind=Kind.OTHER, name="")
         return None
-    work.instructions = instructions.instructions(work.message, claims, work.entry.trust, work.site.list_id)
+    work.instructions = instructions.instructions(
+        work.message, claims, work.entry.trust, work.site.list_id, work.site.subscribe_channels
+    )
     # Whose a call is holds whether or not it is for Klaviyo; what it says of them then stays out of later events.
     is_told = work.instructions.is_for_klaviyo
     traits = instructions.of_the_person(claims.traits, work.instructions.patch) if is_told else {}
@@ -132,31 +136,29 @@ def resolve(work: Work) -> End | None:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
     for noted in _notes(work):
         work.tx.ledger.count(site.site_id, "noted_identifier", noted)
+    for unread in unreadable(work.commerce):
+        work.tx.ledger.count(site.site_id, "refused_property", unread)
     for unread in work.instructions.notes:
         work.tx.ledger.count(site.site_id, "refused_instruction", unread)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
         for claimed in work.claims.identifiers:
             attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
         return None
-    found = attribute.attribute(
-        work.tx,
-        site,
-        message,
-        work.commerce.kind,
-        work.claims,
-        Sender(
-            trust=entry.trust,
-            visitor_id=entry.visitor_id,
-            recognition=Recognition(entry.recognition),
-            now=work.now,
-            traces=traces.traces(message.context, work.commerce, entry.trust),
-            address=entry.ip,
-            network=traces.network(entry.ip),
-            browser=traces.browser(entry.user_agent),
-            off=work.off,
-        ),
+    sender = Sender(
+        trust=entry.trust,
+        visitor_id=entry.visitor_id,
+        recognition=Recognition(entry.recognition),
+        now=work.now,
+        traces=traces.traces(message.context, work.commerce, entry.trust),
+        address=entry.ip,
+        network=traces.network(entry.ip),
+        browser=traces.browser(entry.user_agent),
+        off=work.off,
     )
+    links.follow(work, sender)
+    found = attribute.attribute(work.tx, site, message, work.commerce.kind, work.claims, sender)
     work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news
+    work.resolution = orders.customer_of(work) or work.resolution
     return None
 
 
@@ -193,14 +195,13 @@ def _notes(work: Work) -> Iterator[str]:
                     yield "long_customer_id"
 
 
-def _is_forgotten(work: Work, identifier: identifiers.Identifier) -> bool:
-    # The erasure was hashed with the key that was newest then; any of today's keys may be that one.
-    for secret in work.secrets:
-        digest = attribute.forgetting_hash(secret, identifier)
-        at = work.tx.graph.forgotten_at(work.site.site_id, digest)
-        if at is not None and work.message.occurred_at <= at:
-            return True
-    return False
+def _is_forgotten(work: Work, claims: identifiers.Claims) -> bool:
+    former = () if claims.former is None else (claims.former,)
+    named = [(each.kind.value, each.value) for each in (*claims.everything, *former)]
+    if work.entry.visitor_id is not None:
+        named.append(("visitor", work.entry.visitor_id))
+    at = work.tx.privacy.erased_at(work.site.site_id, named)
+    return at is not None and work.message.occurred_at <= at
 
 
 @lru_cache(maxsize=10_000)

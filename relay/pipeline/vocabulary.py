@@ -11,7 +11,14 @@ from relay.pipeline import values
 from relay.pipeline.values import Reader
 
 _NAMES: dict[Kind, tuple[str, ...]] = {
-    Kind.PRODUCT_VIEWED: ("Product Viewed", "view_item", "ViewContent", "product_viewed", "Viewed Product"),
+    Kind.PRODUCT_VIEWED: (
+        "Product Viewed",
+        "Product Clicked",
+        "view_item",
+        "ViewContent",
+        "product_viewed",
+        "Viewed Product",
+    ),
     Kind.PRODUCT_ADDED: (
         "Product Added",
         "add_to_cart",
@@ -58,11 +65,12 @@ _NAMES: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Return a name without what does not matter in it: letter case, spaces, underscores and hyphens."""
     return name.lower().replace(" ", "").replace("_", "").replace("-", "")
 
 
-_KINDS = {_folded(name): kind for kind, names in _NAMES.items() for name in names}
+_KINDS = {folded(name): kind for kind, names in _NAMES.items() for name in names}
 
 #: GA4 names that plug-ins lengthen (``add_to_cart_stape``), the longest first.
 _GA4_STEMS = (
@@ -89,7 +97,7 @@ _NOT_DONE = frozenset({
 
 def kind_of_track(name: str) -> Kind:
     """Return what a track call of this name means; letter case, spaces, underscores and hyphens do not matter."""
-    kind = _KINDS.get(_folded(name))
+    kind = _KINDS.get(folded(name))
     if kind is not None:
         return kind
     for stem, kind in _GA4_STEMS:
@@ -235,7 +243,7 @@ EVENT: dict[Kind, Table] = {
 }
 #: What is read, and not taken, from an event of no known meaning.
 CUSTOM = _table(
-    ("value", values.number, "value $value revenue Revenue"),
+    ("value", values.number, "value $value total Total revenue Revenue"),
     ("currency", values.currency, "currency Currency currency_code currencyCode value_currency $value_currency"),
 )
 ADDRESS = _table(

@@ -27,8 +27,8 @@ class Work(Struct, kw_only=True):
     site: Site
     entry: Entry
     message: Message
-    secrets: tuple[str, ...]
     now: float
+    secrets: tuple[str, ...] = ()  #: that our own link tokens are signed with, newest first
     off: frozenset[Evidence] = frozenset()  #: what the site does not trust at present
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")

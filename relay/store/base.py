@@ -3,11 +3,11 @@
     collect --append--> JOURNAL --entries--> process --transact--> STATE + OUTBOX --claim--> deliver --settle-->
 
 ``append`` returns after the commit is on disk. ``transact`` commits all of its work or none. Nothing else of the
-relay opens the database.
+relay opens the database. Callers give and get plain values; personal data lies encrypted (``store.vault``).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -15,8 +15,12 @@ from msgspec import Struct
 from relay.store.connection import Connection
 from relay.store.dispatch import Dispatch
 from relay.store.graph import Graph
+from relay.store.holdings import Holdings
+from relay.store.keyring import Keyring
 from relay.store.ledger import Ledger
 from relay.store.outbox import Outbox
+from relay.store.privacy import Privacy
+from relay.store.requests import Requests
 from relay.store.rows import Entry, JournalRow
 from relay.store.sketches import Sketches
 from relay.store.traces import Traces
@@ -34,21 +38,27 @@ class Transaction(Struct, frozen=True):
     outbox: Outbox
     dispatch: Dispatch
     ledger: Ledger
+    privacy: Privacy
+    holdings: Holdings
+    requests: Requests
     sketches: Sketches
     connection: Connection
     told: Told
 
     @classmethod
-    def on(cls, connection: Connection, told: Told = lambda error: error) -> "Transaction":
+    def on(cls, connection: Connection, keys: Keyring, told: Told = lambda error: error) -> "Transaction":
         return cls(
-            Graph(connection),
-            Traces(connection),
-            Outbox(connection),
-            Dispatch(connection),
-            Ledger(connection),
-            Sketches(connection),
-            connection,
-            told,
+            graph=Graph(connection, keys),
+            traces=Traces(connection, keys),
+            outbox=Outbox(connection, keys),
+            dispatch=Dispatch(connection, keys),
+            ledger=Ledger(connection, keys),
+            privacy=Privacy(connection, keys),
+            holdings=Holdings(connection, keys),
+            requests=Requests(connection, keys),
+            sketches=Sketches(connection, keys),
+            connection=connection,
+            told=told,
         )
 
     def attempt(self, work: Callable[[], T]) -> T:
@@ -124,8 +134,16 @@ class Store(Protocol):
         """Run ``work``, which only reads, out of the writers' way. Raises StoreUnavailable."""
         ...
 
-    async def scrub(self, site_id: str, email: str) -> int:
-        """Delete the site's processed journal rows that hold this address; how many."""
+    async def mentions(self, site_id: str, marks: Collection[str]) -> Sequence[JournalRow]:
+        """The site's journal rows that hold any of these words, in any letter case, processed or not."""
+        ...
+
+    async def scrub(self, site_id: str, marks: Collection[str]) -> int:
+        """Delete the site's processed journal rows that hold any of these words, in any letter case; how many."""
+        ...
+
+    async def opens(self) -> dict[str, bool]:
+        """Whether the data key of each site opens as it is kept now. Raises StoreUnavailable."""
         ...
 
     def leases(self, hear: Callable[[str], None]) -> Leases:

@@ -14,8 +14,11 @@ from relay.delivery.states import OPEN, State, check_step
 from relay.errors import IllegalTransition
 from relay.model import STATE_KINDS, DeliveryKind, Reason, Recipient
 from relay.store.connection import Connection
-from relay.store.outbox import move
+from relay.store.keyring import Keyring
+from relay.store.ledger import BODY
+from relay.store.outbox import SEALED, move
 from relay.store.rows import Claimed, Dying, Want
+from relay.store.vault import Vault
 
 #: Finds whom a delivery goes to, by its person and its visitor; None: nobody who can be told.
 FindRecipient = Callable[[str | None, str | None], Recipient | None]
@@ -60,8 +63,9 @@ _AFTER_PROFILE = (
 class Dispatch:
     """The leaving deliveries of all sites, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     def claim(
         self,
@@ -93,11 +97,14 @@ class Dispatch:
             f" WHERE {where} ORDER BY d.due_at, d.delivery_id LIMIT ? /*pg FOR UPDATE OF d SKIP LOCKED */",
             [*values, want.limit],
         ).fetchall()
-        claimed = []
+        claimed: list[Claimed] = []
+        if not rows:
+            return claimed
+        vault = self._keys.of(site_id)
         for row in rows:
             delivery_id, person_id, visitor_id = row[0], row[13], row[17]
             current = None if want.kind in _ERRANDS else recipient(person_id, visitor_id)
-            frozen = _recipient(row[15])
+            frozen = _recipient(vault, row[15])
             if frozen is None and current is not None:
                 frozen = msgspec.structs.replace(current, traits={})
             if frozen is None and want.kind not in _ERRANDS:
@@ -113,11 +120,11 @@ class Dispatch:
                 first_attempt_at=now if row[8] is None else row[8],
                 lease_owner=lease_owner,
                 lease_until=lease_until,
-                recipient=None if frozen is None else msgspec.json.encode(frozen),
+                recipient=None if frozen is None else vault.seal(SEALED["recipient"], msgspec.json.encode(frozen)),
             )
             if frozen is not None and current is not None and current.traits:
                 frozen = msgspec.structs.replace(frozen, traits=current.traits)
-            claimed.append(_claimed(site_id, row, frozen, now))
+            claimed.append(_claimed(vault, row, frozen, now))
         return claimed
 
     def has_backlog(self, site_id: str, want: Want, n: int, *, now: float) -> bool:
@@ -264,14 +271,14 @@ def _dead(site_id: str, reason: str | None, metric: str | None, since: float, un
     return where, values
 
 
-def _recipient(stored: bytes | None) -> Recipient | None:
-    return None if stored is None else msgspec.json.decode(stored, type=Recipient)
+def _recipient(vault: Vault, stored: bytes | None) -> Recipient | None:
+    return None if stored is None else msgspec.json.decode(vault.open(SEALED["recipient"], stored), type=Recipient)
 
 
-def _claimed(site_id: str, row: Sequence[Any], recipient: Recipient | None, now: float) -> Claimed:
+def _claimed(vault: Vault, row: Sequence[Any], recipient: Recipient | None, now: float) -> Claimed:
     return Claimed(
         delivery_id=row[0],
-        site_id=site_id,
+        site_id=vault.site_id,
         kind=DeliveryKind(row[1]),
         unique_id=row[2],
         metric=row[3],
@@ -286,7 +293,7 @@ def _claimed(site_id: str, row: Sequence[Any], recipient: Recipient | None, now:
         confidence=row[11],
         backfill=bool(row[12]),
         person_id=row[13],
-        payload=row[14],
+        payload=None if row[14] is None else vault.open(SEALED["payload"], row[14]).decode(),
         recipient=recipient,
-        event=row[16],
+        event=None if row[16] is None else vault.open(BODY, row[16]),
     )

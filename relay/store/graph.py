@@ -1,10 +1,11 @@
 """The identity graph in SQL: persons, their identifiers, visitors' links, revocable merges.
 
-Merges are followed at reading time: every person ID that leaves this module is canonical.
+Merges are followed at reading time: every person ID that leaves this module is canonical. Identifiers are found by a
+keyed hash; their values and the traits are sealed, and opened only when somebody asks for them.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import Link, Owner
 from relay.model import Recipient, Trust
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 
 #: What Klaviyo can be told a person by. A ``_kx`` counts once Klaviyo's answer (or its refusal to answer) is in.
 _SENDABLE = "(kind IN ('email', 'phone', 'klaviyo_id') OR (kind = 'kx' AND trust = 'klaviyo'))"
@@ -26,18 +28,24 @@ _STAYS_ENDED = (
     f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
 )
 
+_IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
+
 #: Why a link has ended: the shopper has signed out.
 SIGNED_OUT = "signed_out"
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
 
+#: Where the traits are sealed for, and what stands there before there are any.
+_TRAITS, _NO_TRAITS = "persons.traits", "{}"
+
 
 class Graph:
     """Reads and changes the graph of one site at a time, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     # Reading
 
@@ -71,8 +79,8 @@ class Graph:
         owners = {}
         for identifier in identifiers:
             row = self._sql(
-                "SELECT person_id FROM identifiers WHERE site_id = ? AND kind = ? AND value = ?",
-                (site_id, identifier.kind, identifier.value),
+                "SELECT person_id FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ?",
+                (site_id, identifier.kind, self._hash(site_id, identifier)),
             ).fetchone()
             if row is not None:
                 owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]))
@@ -129,7 +137,8 @@ class Graph:
     def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
         """When somebody last signed out in this browser."""
         row = self._sql(
-            "SELECT at FROM sign_outs WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id)
+            "SELECT at FROM unties WHERE site_id = ? AND visitor_id = ? AND reason = ?",
+            (site_id, visitor_id, SIGNED_OUT),
         ).fetchone()
         return row[0] if row else None
 
@@ -164,6 +173,7 @@ class Graph:
             for member in self.members(site_id, person_id)
             for row in self._sql(
                 f"SELECT min(first_at) FROM links WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
+                " AND (end_reason IS NULL OR end_reason <> 'unlinked')"
                 f" AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
                 f" AND own.evidence IN ({_STRONG})) GROUP BY visitor_id",
@@ -195,6 +205,11 @@ class Graph:
             ]
         return list(dict.fromkeys(visitors))
 
+    def is_known(self, site_id: str, person_id: str) -> bool:
+        """Whether the person is there: not erased, and one of this site's."""
+        row = self._sql("SELECT 1 FROM persons WHERE site_id = ? AND person_id = ?", (site_id, person_id)).fetchone()
+        return row is not None
+
     def is_sendable(self, site_id: str, person_id: str) -> bool:
         """Whether the person has an address Klaviyo can be told."""
         return any(
@@ -210,7 +225,7 @@ class Graph:
 
         Of several values of a kind the latest one a server gave wins, else the latest.
         """
-        values: dict[str, tuple[tuple[bool, float], str]] = {}
+        values: dict[str, list[tuple[tuple[bool, float], bytes]]] = {}
         traits: dict[str, Any] = {}
         for member in reversed(self.members(site_id, person_id)):
             for kind, value, trust, last_at in self._sql(
@@ -218,15 +233,13 @@ class Graph:
                 f" WHERE site_id = ? AND person_id = ? AND {_SENDABLE}",
                 (site_id, member),
             ):
-                rank = (trust != Trust.BROWSER, last_at)
-                if kind not in values or rank > values[kind][0]:
-                    values[kind] = (rank, value)
+                values.setdefault(kind, []).append(((trust != Trust.BROWSER, last_at), value))
             traits |= self.traits(site_id, member)
         if not values:
             return None
 
         def best(kind: IdentifierKind) -> str | None:
-            return values[kind][1] if kind in values else None
+            return self._best(site_id, kind, values[kind]) if kind in values else None
 
         return Recipient(
             klaviyo_id=best(IdentifierKind.KLAVIYO_ID) if IdentifierKind.EMAIL not in values else None,
@@ -239,21 +252,23 @@ class Graph:
     def customer_id(self, site_id: str, person_id: str) -> str | None:
         """The shop's own ID of the person, the latest a server gave: a browser may name anybody's."""
         found = [
-            row
+            ((last_at,), value)
             for member in self.members(site_id, person_id)
-            for row in self._sql(
+            for last_at, value in self._sql(
                 "SELECT last_at, value FROM identifiers"
                 " WHERE site_id = ? AND person_id = ? AND kind = ? AND trust <> ?",
                 (site_id, member, IdentifierKind.CUSTOMER_ID, Trust.BROWSER),
             ).fetchall()
         ]
-        return max(found)[1] if found else None
+        return self._best(site_id, IdentifierKind.CUSTOMER_ID, found) if found else None
 
     def traits(self, site_id: str, person_id: str) -> dict[str, Any]:
         row = self._sql(
             "SELECT traits FROM persons WHERE site_id = ? AND person_id = ?", (site_id, person_id)
         ).fetchone()
-        return msgspec.json.decode(row[0], type=dict[str, Any]) if row else {}
+        if row is None or row[0] in (_NO_TRAITS, _NO_TRAITS.encode()):
+            return {}
+        return msgspec.json.decode(self._keys.of(site_id).open(_TRAITS, row[0]), type=dict[str, Any])
 
     # Changing
 
@@ -267,26 +282,36 @@ class Graph:
     ) -> None:
         """Give the identifier to the person, or note that it was seen again. A server's word keeps its trust."""
         self._sql(
-            "INSERT INTO identifiers (site_id, kind, value, person_id, trust, first_at, last_at, message_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (site_id, kind, value) DO UPDATE SET person_id = excluded.person_id,"
+            "INSERT INTO identifiers (site_id, kind, hash, value, person_id, trust, first_at, last_at, message_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (site_id, kind, hash) DO UPDATE SET person_id = excluded.person_id,"
             " trust = CASE WHEN excluded.trust = 'browser' THEN identifiers.trust ELSE excluded.trust END,"
             " last_at = CASE WHEN excluded.last_at > identifiers.last_at THEN excluded.last_at"
             " ELSE identifiers.last_at END, message_id = excluded.message_id",
-            (site_id, identifier.kind, identifier.value, person_id, trust, at, at, message_id),
+            (
+                site_id,
+                identifier.kind,
+                self._hash(site_id, identifier),
+                self._keys.of(site_id).seal(_place(identifier.kind), identifier.value.encode()),
+                person_id,
+                trust,
+                at,
+                at,
+                message_id,
+            ),
         )
 
     def refute(self, site_id: str, identifier: Identifier) -> None:
         """Note that the identifier belongs to nobody, so that it is neither asked for nor tied again."""
         self._sql(
-            "UPDATE identifiers SET trust = ? WHERE site_id = ? AND kind = ? AND value = ?",
-            (_REFUTED, site_id, identifier.kind, identifier.value),
+            "UPDATE identifiers SET trust = ? WHERE site_id = ? AND kind = ? AND hash = ?",
+            (_REFUTED, site_id, identifier.kind, self._hash(site_id, identifier)),
         )
 
     def is_refuted(self, site_id: str, identifier: Identifier) -> bool:
         row = self._sql(
-            "SELECT 1 FROM identifiers WHERE site_id = ? AND kind = ? AND value = ? AND trust = ?",
-            (site_id, identifier.kind, identifier.value, _REFUTED),
+            "SELECT 1 FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ? AND trust = ?",
+            (site_id, identifier.kind, self._hash(site_id, identifier), _REFUTED),
         ).fetchone()
         return row is not None
 
@@ -302,31 +327,41 @@ class Graph:
         self, site_id: str, visitor_id: str, person_id: str, evidence: Evidence, *, at: float, message_id: str
     ) -> None:
         """Link the visitor to the person, or renew the link."""
+        # A sign from before a sign-out that arrives after it does not undo it.
+        ended_at, end_reason = self._sql(
+            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at >= ?",
+            (site_id, visitor_id, at),
+        ).fetchone()
         self._sql(
-            "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at,"
+            " end_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET"
-            " first_at = CASE WHEN links.ended_at IS NULL THEN links.first_at ELSE excluded.first_at END,"
+            " first_at = CASE WHEN links.ended_at IS NULL OR excluded.first_at > links.ended_at THEN"
+            " CASE WHEN links.ended_at IS NULL AND links.first_at < excluded.first_at THEN links.first_at"
+            " ELSE excluded.first_at END ELSE links.first_at END,"
+            " message_id = CASE WHEN excluded.last_at >= links.last_at THEN excluded.message_id"
+            " ELSE links.message_id END,"
             " last_at = CASE WHEN excluded.last_at > links.last_at THEN excluded.last_at ELSE links.last_at END,"
-            " message_id = excluded.message_id,"
-            # A sign from before a sign-out that arrives after it does not undo it. What the operator has cut stays cut
-            # unless the person gives a strong sign anew: a browser repeats an old link's ID with every page.
-            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at END,"
-            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason END",
-            (site_id, visitor_id, person_id, evidence, at, at, message_id),
+            # What the operator has cut stays cut unless the person gives a strong sign anew: a browser repeats an old
+            # link's ID with every page.
+            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at WHEN {_IS_ENDED} THEN excluded.ended_at END,"
+            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason WHEN {_IS_ENDED} THEN excluded.end_reason"
+            " END",
+            (site_id, visitor_id, person_id, evidence, at, at, message_id, ended_at, end_reason),
         )
 
     def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
         """End all of the visitor's links."""
-        if reason == SIGNED_OUT:
-            self._sql(
-                "INSERT INTO sign_outs (site_id, visitor_id, at) VALUES (?, ?, ?) ON CONFLICT (site_id, visitor_id)"
-                " DO UPDATE SET at = excluded.at WHERE excluded.at > sign_outs.at",
-                (site_id, visitor_id, at),
-            )
         self._sql(
-            "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL",
-            (at, reason, site_id, visitor_id),
+            "INSERT INTO unties (site_id, visitor_id, reason, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, visitor_id, reason) DO UPDATE SET at = excluded.at WHERE excluded.at > unties.at",
+            (site_id, visitor_id, reason, at),
+        )
+        # Whoever has given a sign since is still there: this may arrive late.
+        self._sql(
+            "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+            " AND last_at <= ?",
+            (at, reason, site_id, visitor_id, at),
         )
 
     def unlink(
@@ -366,42 +401,40 @@ class Graph:
             return False
         self._sql(
             "UPDATE persons SET traits = ? WHERE site_id = ? AND person_id = ?",
-            (msgspec.json.encode(merged), site_id, person_id),
+            (self._keys.of(site_id).seal(_TRAITS, msgspec.json.encode(merged)), site_id, person_id),
         )
         return True
 
     # Forgetting
 
-    def forget(self, site_id: str, person_id: str, hashes: Iterable[bytes], *, at: float) -> None:
-        """Erase the person: identifiers, links, traits, merges. The keyed ``hashes`` stay against resurrection."""
+    def forget(self, site_id: str, person_id: str) -> None:
+        """Erase the person: identifiers, links, traits, merges. See ``Privacy.remember_erasure``."""
         for member in self.members(site_id, person_id):
             self._sql("DELETE FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM links WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM persons WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM merges WHERE site_id = ? AND ? IN (source_id, target_id)", (site_id, member))
-        for digest in hashes:
-            self._sql(
-                "INSERT INTO forgotten (site_id, hash, forgotten_at) VALUES (?, ?, ?)"
-                " ON CONFLICT (site_id, hash) DO UPDATE SET forgotten_at = excluded.forgotten_at",
-                (site_id, digest, at),
-            )
 
     def identifiers_of(self, site_id: str, person_id: str) -> list[Identifier]:
         """Every identifier of the person, whatever its kind."""
         return [
-            Identifier(IdentifierKind(kind), value)
+            Identifier(IdentifierKind(kind), self._plain(site_id, kind, value))
             for member in self.members(site_id, person_id)
             for kind, value in self._sql(
                 "SELECT kind, value FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member)
             )
         ]
 
-    def forgotten_at(self, site_id: str, digest: bytes) -> float | None:
-        """When the identifier with this hash was erased, if it was."""
-        row = self._sql(
-            "SELECT forgotten_at FROM forgotten WHERE site_id = ? AND hash = ?", (site_id, digest)
-        ).fetchone()
-        return row[0] if row else None
+    def _hash(self, site_id: str, identifier: Identifier) -> bytes:
+        return self._keys.of(site_id).look_up(identifier.kind, identifier.value)
+
+    def _best(self, site_id: str, kind: str, ranked: Sequence[tuple[Any, bytes]]) -> str:
+        """The value of the highest rank. Of two the first by the alphabet: the order of sealed values says nothing."""
+        highest = max(rank for rank, _ in ranked)
+        return min(self._plain(site_id, kind, sealed) for rank, sealed in ranked if rank == highest)
+
+    def _plain(self, site_id: str, kind: str, sealed: bytes) -> str:
+        return self._keys.of(site_id).open(_place(kind), sealed).decode()
 
     def _owner(self, site_id: str, person_id: str) -> Owner:
         kinds: set[str] = set()
@@ -418,3 +451,8 @@ class Graph:
             has_customer_id=IdentifierKind.CUSTOMER_ID in kinds,
             sendable=self.is_sendable(site_id, person_id),
         )
+
+
+def _place(kind: str) -> str:
+    """Where an identifier's value is sealed for."""
+    return f"identifiers.{kind}"

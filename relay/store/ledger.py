@@ -6,17 +6,21 @@ import msgspec
 
 from relay.model import Commerce, Kept, Kind
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 from relay.store.rows import Pause, StoredEvent
 
 #: What is left of an erased event.
 _ERASED = msgspec.json.encode(Kept(commerce=Commerce(kind=Kind.OTHER, name="erased")))
+#: Where an event's body is sealed for.
+BODY = "events.body"
 
 
 class Ledger:
     """The books of a site, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     def position(self, site_id: str) -> int:
         """How far the site's journal is processed."""
@@ -78,7 +82,7 @@ class Ledger:
                 event.name,
                 event.occurred_at,
                 event.received_at,
-                event.body,
+                self._keys.of(event.site_id).seal(BODY, event.body),
             ),
         ).fetchone()
         return row[0] if row else None
@@ -103,25 +107,29 @@ class Ledger:
         cursor = self._sql(f"DELETE FROM events WHERE event_id IN ({doomed})", (site_id, received_before))
         return int(cursor.rowcount)
 
-    def erase_events(self, site_id: str, *, visitors: Sequence[str], person_ids: Sequence[str]) -> None:
-        """Empty every event of these visitors and persons. The rows stay: their message IDs still tell duplicates."""
+    def erase_events(self, site_id: str, *, visitors: Sequence[str], person_ids: Sequence[str]) -> int:
+        """Empty every event of these visitors and persons; how many. The rows stay: their message IDs still tell
+        duplicates."""
+        erased, n = self._keys.of(site_id).seal(BODY, _ERASED), 0
         for column, values in (("visitor_id", visitors), ("person_id", person_ids)):
             for value in values:
                 where = f"site_id = ? AND {column} = ?"
                 doomed = f"SELECT event_id FROM deliveries WHERE {where}"
+                n += self._sql(
+                    f"UPDATE events SET body = ?, visitor_id = NULL WHERE event_id IN ({doomed}) AND body <> ?",
+                    (erased, site_id, value, erased),
+                ).rowcount
                 self._sql(
-                    f"UPDATE events SET body = ?, visitor_id = NULL WHERE event_id IN ({doomed})",
-                    (_ERASED, site_id, value),
-                )
-                self._sql(
-                    f"UPDATE deliveries SET recipient = NULL, visitor_id = NULL WHERE {where} AND state <> 'sending'",
+                    f"UPDATE deliveries SET recipient = NULL, payload = NULL, visitor_id = NULL WHERE {where}"
+                    " AND state <> 'sending'",
                     (site_id, value),
                 )
         for visitor in visitors:
-            self._sql(
+            n += self._sql(
                 "UPDATE events SET body = ?, visitor_id = NULL WHERE site_id = ? AND visitor_id = ?",
-                (_ERASED, site_id, visitor),
-            )
+                (erased, site_id, visitor),
+            ).rowcount
+        return n
 
     def note_failure(self, site_id: str, seq: int, message_id: str, *, at: float) -> None:
         """Processing a message of journal row ``seq`` has failed by a fault of ours."""

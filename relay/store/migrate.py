@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from yoyo import get_backend, read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
@@ -24,7 +24,7 @@ def sqlite(path: Path, part: str) -> list[str]:
     """Apply what is missing of ``part`` (``journal`` or ``state``); the names of the migrations applied."""
     logging.getLogger("yoyo").setLevel(logging.WARNING)
     wanted = read_migrations(str(_FOLDER / part))
-    with _alone(path):
+    with alone(path):
         if _applied(path) >= {migration.hash for migration in wanted}:
             return []
         backend = get_backend(f"sqlite:///{path.absolute()}")
@@ -51,13 +51,24 @@ def _applied(path: Path) -> set[str]:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Relays that start together on one database migrate one after the other."""
     name = path.with_name(f"{path.name}.migrating")
-    with name.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        name.unlink(missing_ok=True)  # who waited for it finds nothing left to do
+    while True:
+        with name.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, name):
+                continue  # who had it has taken it away, and another may hold a new one
+            yield
+            name.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def postgres(guard: Session, parameters: Mapping[str, Any]) -> list[str]:

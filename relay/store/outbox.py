@@ -11,6 +11,7 @@ from relay.delivery.states import STEPS, State, check_step
 from relay.errors import IllegalTransition
 from relay.model import DeliveryKind, Reason
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 from relay.store.rows import Draft, Unsent
 
 Execute = Callable[..., Any]
@@ -21,13 +22,16 @@ _UNSENT = (
 )
 #: The proof has a table of its own: it is read only when somebody asks why.
 _DRAFT = tuple(name for name in Draft.__struct_fields__ if name != "proof")
+#: The columns that hold what a person is told by or of, and where they are sealed for.
+SEALED = {"payload": "deliveries.payload", "recipient": "deliveries.recipient"}
 
 
 class Outbox:
     """The deliveries of all sites, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     # Filling
 
@@ -35,16 +39,23 @@ class Outbox:
         """Queue a delivery; False when this thing is queued already.
 
         A queued delivery that still waits for its person gives way to one that knows them: the same order
-        reported by the thank-you page first and by the shop's server later.
+        reported by the thank-you page first and by the shop's server later. One that Klaviyo has itself takes with it
+        what has not left.
         """
         columns = ", ".join(_DRAFT)
         places = ", ".join("?" * len(_DRAFT))
-        values = [getattr(draft, name) for name in _DRAFT]
+        values = [self._value(draft, name) for name in _DRAFT]
         row = self._sql(
             f"INSERT INTO deliveries ({columns}) VALUES ({places})"
             " ON CONFLICT (site_id, unique_id) DO NOTHING RETURNING delivery_id",
             values,
         ).fetchone()
+        if row is None and draft.reason is Reason.NATIVE:
+            self._sql(  # Klaviyo turns out to have it: the copy that has not left must not go
+                "UPDATE deliveries SET state = ?, reason = ?, settled_at = ? WHERE site_id = ? AND unique_id = ?"
+                " AND state IN ('waiting', 'held', 'ready')",
+                (State.SUPPRESSED, Reason.NATIVE, draft.created_at, draft.site_id, draft.unique_id),
+            )
         if row is None and draft.state in (State.HELD, State.READY):
             sets = ", ".join(f"{name} = ?" for name in _DRAFT)
             row = self._sql(
@@ -70,6 +81,12 @@ class Outbox:
             "SELECT body FROM proofs WHERE site_id = ? AND delivery_id = ?", (site_id, delivery_id)
         ).fetchone()
         return row[0] if row else None
+
+    def _value(self, draft: Draft, name: str) -> Any:
+        value = getattr(draft, name)
+        if value is None or name not in SEALED:
+            return value
+        return self._keys.of(draft.site_id).seal(SEALED[name], value.encode() if isinstance(value, str) else value)
 
     # Before they leave
 
@@ -110,6 +127,13 @@ class Outbox:
             for value in values
         ]
         return max((time for time in times if time is not None), default=None)
+
+    def person_of(self, site_id: str, unique_id: str) -> str | None:
+        """Whose this delivery is, whether it has left or not."""
+        row = self._sql(
+            "SELECT person_id FROM deliveries WHERE site_id = ? AND unique_id = ?", (site_id, unique_id)
+        ).fetchone()
+        return row[0] if row else None
 
     def release(
         self,

@@ -15,18 +15,18 @@ import asyncio
 import hashlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
 import psycopg
 
 from relay.errors import StoreBusy, StoreRefused, StoreUnavailable
-from relay.store import migrate, partitions, sessions
+from relay.store import journal, keyring, migrate, partitions, sealing, sessions
 from relay.store.base import Transaction
 from relay.store.dialect import Session, Speaking, told
+from relay.store.keyring import Keyring
 from relay.store.leases import SessionLeases, channel
 from relay.store.rows import Entry, JournalRow
 
@@ -45,17 +45,9 @@ TRIMMED_AT_ONCE = 20_000
 #: Bells are rung at most this often: each costs PostgreSQL a transaction.
 RING_SECONDS = 0.05
 
-_entries = msgspec.json.Decoder(Entry)
-
 _APPEND = (
     "INSERT INTO journal (site_id, received_at, body) SELECT site_id, received_at, body"
     " FROM unnest($1::text[], $2::float8[], $3::bytea[]) WITH ORDINALITY AS t(site_id, received_at, body, n) ORDER BY n"
-)
-# Compared byte by byte, as the body may hold anything; ASCII letters match in either case, as on SQLite.
-_SCRUB = (
-    "DELETE FROM journal WHERE site_id = $1 AND seq <= $2"
-    " AND strpos(lower(encode(body, 'escape') COLLATE \"C\"),"
-    " lower(encode(convert_to($3, 'UTF8'), 'escape') COLLATE \"C\")) > 0"
 )
 _TRIM = (
     "DELETE FROM journal WHERE site_id = $1 AND seq IN"
@@ -66,8 +58,13 @@ _TRIM = (
 class PostgresStore:
     """The Store contract on a PostgreSQL database."""
 
-    def __init__(self, url: str) -> None:
-        """Connect and migrate. Raises SettingsError for a bad URL, StoreUnavailable when the database is not there."""
+    def __init__(self, url: str, secrets: Sequence[str], sites: Iterable[str]) -> None:
+        """Connect and migrate, for these sites. ``secrets`` are RELAY_SECRET_KEYS, newest first.
+
+        Raises SettingsError for a bad URL or when none of the secrets opens what is kept, StoreUnavailable when the
+        database is not there.
+        """
+        self._secrets = secrets
         self._address = sessions.address(url)
         self.shown = self._address.shown
         try:
@@ -75,6 +72,7 @@ class PostgresStore:
                 sessions.examine(session)
                 migrate.postgres(session, self._address.parameters)
                 partitions.provide(session)
+                self._keys = _unlocked(session, secrets, sites)
                 row = session.execute("SELECT current_database() || '.' || current_schema()").fetchone()
         except (psycopg.Error, StoreUnavailable) as error:
             raise StoreUnavailable(f"RELAY_DATABASE_URL: {self.shown} cannot be used: {told(error)}") from error
@@ -124,7 +122,7 @@ class PostgresStore:
         columns = (
             [entry.site_id for entry in entries],
             [entry.received_at for entry in entries],
-            [msgspec.json.encode(entry) for entry in entries],
+            [journal.sealed(self._keys, entry) for entry in entries],
         )
         # In one order, so that two relays never wait for each other.
         locks = sorted({self._key("journal", entry.site_id) for entry in entries})
@@ -151,7 +149,8 @@ class PostgresStore:
 
         def read(session: Session) -> list[JournalRow]:
             rows = session.execute(sql, (site_id, after, limit))
-            return [JournalRow.read(seq, site_id, at, body, _entries.decode) for seq, at, body in rows]
+            opened = partial(journal.opened, self._keys, site_id)
+            return [JournalRow.read(seq, site_id, at, body, opened) for seq, at, body in rows]
 
         return await self._at_desk(read)
 
@@ -166,9 +165,36 @@ class PostgresStore:
         await self._at_desk(partitions.drop_empty)
         return deleted
 
-    async def scrub(self, site_id: str, email: str) -> int:
+    async def mentions(self, site_id: str, marks: Collection[str]) -> Sequence[JournalRow]:
+        found = [row async for row in self._mentions(site_id, marks)]
+        return [JournalRow(seq, journal.decoded(text)) for seq, text in found]
+
+    async def scrub(self, site_id: str, marks: Collection[str]) -> int:
         position = await self.read(lambda tx: tx.ledger.position(site_id))
-        return await self._at_desk(lambda session: session.execute(_SCRUB, (site_id, position, email)).rowcount)
+        found = [seq async for seq, _ in self._mentions(site_id, marks) if seq <= position]
+        sql = "DELETE FROM journal WHERE site_id = $1 AND seq = ANY($2)"
+
+        def delete(group: Sequence[int], session: Session) -> None:
+            session.execute(sql, (site_id, group))
+
+        for group in journal.groups(found):
+            await self._at_desk(partial(delete, group))
+        return len(found)
+
+    async def _mentions(self, site_id: str, marks: Collection[str]) -> AsyncIterator[tuple[int, bytes]]:
+        """Rows that hold one of ``marks``, opened, chunk by chunk at the desk."""
+
+        def look(session: Session, after: int) -> tuple[list[tuple[int, bytes]], int | None]:
+            return journal.search(self._keys, site_id, marks, after, Speaking(session))
+
+        after: int | None = 0
+        while after is not None:
+            found, after = await self._at_desk(partial(look, after=after))
+            for row in found:
+                yield row
+
+    async def opens(self) -> dict[str, bool]:
+        return await self._at_desk(lambda session: keyring.opens(Speaking(session), self._secrets))
 
     # The state
 
@@ -182,7 +208,7 @@ class PostgresStore:
                 else:
                     locks = "SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2)"
                     session.execute(locks, (every, self._key("state", site_id)))
-                return work(Transaction.on(Speaking(session), told))
+                return work(Transaction.on(Speaking(session), self._keys, told))
 
         return await self._at_desk(transact)
 
@@ -190,7 +216,7 @@ class PostgresStore:
         def read(session: Session) -> T:
             with session.transaction():
                 session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return work(Transaction.on(Speaking(session), told))
+                return work(Transaction.on(Speaking(session), self._keys, told))
 
         return await self._at_desk(read)
 
@@ -257,6 +283,17 @@ class PostgresStore:
         """The number of a lock: 64 bits of a hash, so that no two are the same by chance."""
         digest = hashlib.blake2b(f"{self._home}\0{what}\0{site_id}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, signed=True)
+
+
+def _unlocked(session: Session, secrets: Sequence[str], sites: Iterable[str]) -> Keyring:
+    """The data keys, and the database with nothing plain left in it."""
+    # Relays that start together carry over one after the other.
+    session.execute("SELECT pg_advisory_lock(hashtextextended('backflow seal', 0))")
+    speaking = Speaking(session)
+    keys = keyring.load(speaking, secrets, {*sites, *sealing.sites(speaking)})
+    sealing.postgres(session, keys)
+    session.execute("SELECT pg_advisory_unlock_all()")  # after a failure the session ends, and the lock with it
+    return keys
 
 
 def _notify(where: str, who: str, bells: set[str], session: Session) -> None:

@@ -190,3 +190,21 @@ class Pause(Struct, frozen=True):
     until: float
     reason: str
     since: float
+
+
+class Scrub(Struct, frozen=True):
+    """An erasure whose rows may still be in the journal: those that hold one of ``marks``."""
+
+    reference: str
+    erased_at: float
+    marks: tuple[str, ...]
+
+
+class Audited(Struct, frozen=True, kw_only=True):
+    """One request about a person's data: nothing in it tells who that was."""
+
+    at: float
+    action: str  #: ``erasure`` or ``export``
+    asked_by: str
+    subject: str  #: the beginning of a keyed hash: the same for the same person
+    counts: dict[str, int]

@@ -11,17 +11,17 @@ import queue
 import sqlite3
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import msgspec
-
 from relay.errors import SettingsError, StoreBusy, StoreRefused, StoreUnavailable
-from relay.store import migrate
+from relay.store import journal, keyring, migrate, sealing
 from relay.store.base import Transaction
+from relay.store.keyring import Keyring
 from relay.store.rows import Entry, JournalRow
 
 T = TypeVar("T")
@@ -34,27 +34,33 @@ MAX_GROUP = 256
 #: How long to wait for another process that holds the database's lock, in seconds.
 BUSY_SECONDS = 5.0
 
-_entries = msgspec.json.Decoder(Entry)
-
 
 class SqliteStore:
     """The Store contract on two SQLite files."""
 
-    def __init__(self, path: Path) -> None:
-        """Open (and migrate) the database at ``path`` and its journal beside it. Raises StoreUnavailable."""
+    def __init__(self, path: Path, secrets: Sequence[str], sites: Iterable[str]) -> None:
+        """Open (and migrate) the database at ``path`` and its journal beside it, for these sites.
+
+        ``secrets`` are RELAY_SECRET_KEYS, newest first. Raises StoreUnavailable, or SettingsError when none of the
+        secrets opens what is kept.
+        """
         self.path = path
         self.journal_path = path.with_name(f"{path.stem}.journal{path.suffix or '.db'}")
         self.shown = f"{path} and {self.journal_path}"
-        self._journal = _opened(self.journal_path, "journal", shared_commits=True)
+        self._secrets = secrets
+        _migrated(self.journal_path, "journal")
+        _migrated(path, "state")
+        self._keys = _unlocked(path, self.journal_path, secrets, sites)
+        self._journal = _opened(self.journal_path, shared_commits=True)
         try:
-            self._state = _opened(path, "state", shared_commits=False)
+            self._state = _opened(path, shared_commits=False)
         except StoreUnavailable:
             self._journal.close()
             raise
         _number_on(self.journal_path, path)
 
     async def append(self, *entries: Entry) -> None:
-        rows = [(entry.site_id, entry.received_at, msgspec.json.encode(entry)) for entry in entries]
+        rows = [(entry.site_id, entry.received_at, journal.sealed(self._keys, entry)) for entry in entries]
         await self._journal.run(lambda connection: connection.executemany(_APPEND, rows))
 
     async def entries(self, site_id: str, after: int, limit: int) -> Sequence[JournalRow]:
@@ -63,7 +69,8 @@ class SqliteStore:
                 "SELECT seq, received_at, body FROM journal WHERE site_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (site_id, after, limit),
             )
-            return [JournalRow.read(seq, site_id, at, body, _entries.decode) for seq, at, body in rows]
+            opened = partial(journal.opened, self._keys, site_id)
+            return [JournalRow.read(seq, site_id, at, body, opened) for seq, at, body in rows]
 
         return await self._journal.read(read)
 
@@ -73,17 +80,35 @@ class SqliteStore:
         return deleted
 
     async def transact(self, work: Callable[[Transaction], T], site_id: str | None = None) -> T:
-        result: T = await self._state.run(lambda connection: work(Transaction.on(connection, told)))
+        result: T = await self._state.run(lambda connection: work(Transaction.on(connection, self._keys, told)))
         return result
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        return await self._state.read(lambda connection: work(Transaction.on(connection, told)))
+        return await self._state.read(lambda connection: work(Transaction.on(connection, self._keys, told)))
 
-    async def scrub(self, site_id: str, email: str) -> int:
+    async def mentions(self, site_id: str, marks: Collection[str]) -> Sequence[JournalRow]:
+        found = [row async for row in self._mentions(site_id, marks)]
+        return [JournalRow(seq, journal.decoded(text)) for seq, text in found]
+
+    async def scrub(self, site_id: str, marks: Collection[str]) -> int:
         position = await self.read(lambda tx: tx.ledger.position(site_id))
-        sql = "DELETE FROM journal WHERE site_id = ? AND seq <= ? AND instr(lower(CAST(body AS TEXT)), ?) > 0"
-        deleted: int = await self._journal.run(lambda c: c.execute(sql, (site_id, position, email)).rowcount)
-        return deleted
+        found = [(site_id, seq) async for seq, _ in self._mentions(site_id, marks) if seq <= position]
+        sql = "DELETE FROM journal WHERE site_id = ? AND seq = ?"
+        for group in journal.groups(found):
+            await self._journal.run(partial(_each, sql, group))
+        return len(found)
+
+    async def _mentions(self, site_id: str, marks: Collection[str]) -> AsyncIterator[tuple[int, bytes]]:
+        """Rows that hold one of ``marks``, opened, chunk by chunk in the reading thread."""
+        after: int | None = 0
+        while after is not None:
+            look = partial(journal.search, self._keys, site_id, marks, after)
+            found, after = await self._journal.read(look)
+            for row in found:
+                yield row
+
+    async def opens(self) -> dict[str, bool]:
+        return await self._state.read(lambda connection: keyring.opens(connection, self._secrets))
 
     async def check(self) -> None:
         # user_version is written in place, so this is a real write that changes nothing.
@@ -102,6 +127,10 @@ class SqliteStore:
 
     def ring(self, bell: str) -> None:
         """Nobody hears: a process that only collects (``serve --web-only``) relies on the worker's own looking."""
+
+
+def _each(sql: str, rows: Sequence[tuple[Any, ...]], connection: sqlite3.Connection) -> None:
+    connection.executemany(sql, rows)
 
 
 _APPEND = "INSERT INTO journal (site_id, received_at, body) VALUES (?, ?, ?)"
@@ -277,14 +306,35 @@ class _Writer:
             self._is_broken = True
 
 
-def _opened(path: Path, part: str, *, shared_commits: bool) -> _Writer:
-    """The file at ``path`` at the present schema. Raises StoreUnavailable, which names the file."""
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """What goes wrong with a file leaves as StoreUnavailable, which names the file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        migrate.sqlite(path, part)
-        return _Writer(path, shared_commits=shared_commits)
+        yield
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
+
+
+def _migrated(path: Path, part: str) -> None:
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        migrate.sqlite(path, part)
+
+
+def _unlocked(state: Path, journal: Path, secrets: Sequence[str], sites: Iterable[str]) -> Keyring:
+    """The data keys, and both files with nothing plain left in them."""
+    with _named(state), migrate.alone(state), closing(_open(state)) as books:
+        with _named(journal), closing(_open(journal)) as door:
+            known = {*sites, *sealing.sites(books), *sealing.sites(door)}
+            keys = keyring.load(books, secrets, known)
+            sealing.sqlite(door, keys)
+        sealing.sqlite(books, keys)
+        return keys
+
+
+def _opened(path: Path, *, shared_commits: bool) -> _Writer:
+    with _named(path):
+        return _Writer(path, shared_commits=shared_commits)
 
 
 def _number_on(journal: Path, state: Path) -> None:

@@ -1,12 +1,11 @@
 """What browsers have left, in SQL: which visitors share a cart, a client ID, a click; and how much an address claims.
 
-Values are kept as hashes. Which of these visitors are one browser is for ``identity.traces`` to say.
+Values are kept as keyed hashes. Which of these visitors are one browser is for ``identity.traces`` to say.
 """
-
-import hashlib
 
 from relay.identity.traces import ENOUGH, Sighting, Trace, TraceKind
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 
 #: A trace seen again is noted at most this often: it is in every message of a visit.
 NOTE_EVERY_SECONDS = 900.0
@@ -15,14 +14,15 @@ NOTE_EVERY_SECONDS = 900.0
 class Traces:
     """The traces of one site at a time, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     def note(
         self, site_id: str, trace: Trace, visitor_id: str, *, at: float, network: str | None, browser: str | None
     ) -> bool:
         """The visitor has this trace; whether that is new. Where and in what it was seen first stays."""
-        key = (site_id, trace.kind, _hash(trace), visitor_id)
+        key = (site_id, trace.kind, self._hash(site_id, trace), visitor_id)
         row = self._sql(
             "SELECT first_at, last_at FROM traces WHERE site_id = ? AND kind = ? AND hash = ? AND visitor_id = ?", key
         ).fetchone()
@@ -46,7 +46,7 @@ class Traces:
 
     def jars(self, site_id: str, trace: Trace) -> list[Sighting]:
         """The jars this trace was seen in, up to ``ENOUGH``."""
-        return self._jars(site_id, trace.kind, _hash(trace))
+        return self._jars(site_id, trace.kind, self._hash(site_id, trace))
 
     def shared(self, site_id: str, visitor_id: str) -> list[list[Sighting]]:
         """For each trace of the visitor's, the jars it was seen in, this one's included; up to ``ENOUGH`` each."""
@@ -58,7 +58,7 @@ class Traces:
     def claims(self, site_id: str, address: str, *, at: float, window: float) -> int:
         """How many new identifiers the address has brought in the current window."""
         row = self._sql(
-            "SELECT since, n FROM claims WHERE site_id = ? AND source = ?", (site_id, _digest(address))
+            "SELECT since, n FROM claims WHERE site_id = ? AND source = ?", (site_id, self._digest(site_id, address))
         ).fetchone()
         return int(row[1]) if row and at - row[0] < window else 0
 
@@ -68,12 +68,13 @@ class Traces:
             "INSERT INTO claims (site_id, source, since, n) VALUES (?, ?, ?, ?) ON CONFLICT (site_id, source) DO UPDATE"
             " SET n = CASE WHEN excluded.since - claims.since < ? THEN claims.n + excluded.n ELSE excluded.n END,"
             " since = CASE WHEN excluded.since - claims.since < ? THEN claims.since ELSE excluded.since END",
-            (site_id, _digest(address), at, n, window, window),
+            (site_id, self._digest(site_id, address), at, n, window, window),
         )
 
     def forget(self, site_id: str, visitor_id: str) -> None:
         """Erase what the visitor has left."""
-        self._sql("DELETE FROM traces WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id))
+        for table in ("traces", "unties"):
+            self._sql(f"DELETE FROM {table} WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id))
 
     def delete(self, site_id: str, *, seen_before: float, claimed_before: float) -> int:
         """Retention; how many traces went."""
@@ -93,10 +94,8 @@ class Traces:
             for visitor, first, last, network, browser in rows
         ]
 
+    def _hash(self, site_id: str, trace: Trace) -> bytes:
+        return self._keys.of(site_id).look_up(f"trace {trace.kind}", trace.value)
 
-def _hash(trace: Trace) -> bytes:
-    return _digest(f"{trace.kind}:{trace.value}")
-
-
-def _digest(value: str) -> bytes:
-    return hashlib.sha256(value.encode(errors="surrogatepass")).digest()[:16]
+    def _digest(self, site_id: str, address: str) -> bytes:
+        return self._keys.of(site_id).look_up("address", address)

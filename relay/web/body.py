@@ -15,8 +15,8 @@ DRAINED = 4 * MAX_BATCH_BYTES
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-async def read(headers: Headers, receive: Receive) -> bytes:
-    """The whole body. Raises RequestRefused (413) when it is larger than a batch may be, (400) when it breaks off."""
+async def read(headers: Headers, receive: Receive, most: int = MAX_BATCH_BYTES) -> bytes:
+    """The whole body. Raises RequestRefused (413) when it is larger than ``most`` bytes, (400) when it breaks off."""
     chunks, size, more = [], 0, True
     while more:
         event = await receive()
@@ -25,12 +25,12 @@ async def read(headers: Headers, receive: Receive) -> bytes:
         chunk = event.get("body", b"")
         more = event.get("more_body", False)
         size += len(chunk)
-        if size <= MAX_BATCH_BYTES:
+        if size <= most:
             chunks.append(chunk)
-        elif size > DRAINED:
+        elif size > max(DRAINED, most):
             break
-    if size > MAX_BATCH_BYTES:
-        raise _too_large()
+    if size > most:
+        raise _too_large(most)
     return b"".join(chunks)
 
 
@@ -52,11 +52,11 @@ def decoded(body: bytes, headers: Headers) -> bytes:
     except zlib.error:
         raise RequestRefused(400, "invalid_gzip", "the body is not valid gzip") from None
     if len(plain) > MAX_BATCH_BYTES:
-        raise _too_large()
+        raise _too_large(MAX_BATCH_BYTES)
     if not unzip.eof:
         raise RequestRefused(400, "invalid_gzip", "the gzip body breaks off")
     return plain
 
 
-def _too_large() -> RequestRefused:
-    return RequestRefused(413, "body_too_large", f"the body: expected at most {MAX_BATCH_BYTES} bytes")
+def _too_large(most: int) -> RequestRefused:
+    return RequestRefused(413, "body_too_large", f"the body: expected at most {most} bytes")

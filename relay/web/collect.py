@@ -28,7 +28,7 @@ from relay.store.rows import Entry
 from relay.web import body
 from relay.web.body import Receive
 from relay.web.security import Caller, Headers, Keys, RateLimit, is_allowed_origin
-from relay.web.visitor import NOBODY, Visitor, named_by_caller, recognise
+from relay.web.visitor import NOBODY, Visitor, handle_in, named_by_caller, recognise
 
 log = logging.getLogger("relay.collect")
 
@@ -106,7 +106,7 @@ class Collect:
             entry = msgspec.structs.replace(entry, is_history=True)
         if entry.messages or entry.drops:
             # A visitor of ours is one for the whole request; those that callers name themselves may be several.
-            is_ours = visitor.recognition in (Recognition.COOKIE, Recognition.MIRROR)
+            is_ours = visitor.recognition in (Recognition.COOKIE, Recognition.MIRROR, Recognition.HANDLE)
             entries = [entry] if is_ours else named_by_caller(entry, self._tokens[caller.site.site_id])
             await self._store.append(*entries)
             self._journal_rings(caller.site.site_id)
@@ -119,6 +119,8 @@ class Collect:
         answer: dict[str, Any] = {"success": True}
         if visitor.mirror is not None:
             answer["visitor"] = visitor.mirror
+        if visitor.handle is not None:
+            answer["handle"] = visitor.handle
         if named_drops:
             answer["dropped"] = [{"index": index, "reason": drop.text} for index, drop in named_drops]
         extra = [] if visitor.set_cookie is None else [(b"set-cookie", visitor.set_cookie.encode("latin-1"))]
@@ -140,6 +142,7 @@ class Collect:
         common = parse.common_fields(envelope)
         messages, named_drops = [], []
         may_know, is_server = False, caller.trust is Trust.SERVER
+        handle: str | None = None
         for index, raw in enumerate(envelope.batch):
             read = parse.read_message(raw, call=call, received_at=now, skew=skew, common=common)
             if isinstance(read, parse.Drop):
@@ -148,6 +151,7 @@ class Collect:
             received, context = read
             if permission(context, caller.trust, site.consent, gpc=gpc).keep:
                 may_know = True
+                handle = handle or handle_in(context)
             else:
                 # Without consent only that there was a message is noted, and which choice was made.
                 # The anonymous ID of a server's, or a random one with a refusal, tells whose choice it is.
@@ -167,6 +171,7 @@ class Collect:
                 secure=scope["scheme"] == "https",
                 domain=site.cookie_domain,
                 may_know=may_know,
+                handle=handle,
             )
         client = scope.get("client")
         user_agent = headers.get(b"user-agent")

@@ -146,7 +146,9 @@ def inline_snippet(url: str, site: Site, nonce: str = "") -> str:
 
 def with_settings(source: bytes, site: Site) -> bytes:
     """The tag of ``site``."""
-    settings = {"writeKey": site.write_key, "cookies": COOKIES, "clickIds": CLICK_IDS, "consent": site.consent}
+    # A profile's ID names one recipient, as _kx does: it is kept as long.
+    click_ids = CLICK_IDS | ({site.profile_parameter: CLICK_IDS["_kx"]} if site.profile_parameter else {})
+    settings = {"writeKey": site.write_key, "cookies": COOKIES, "clickIds": click_ids, "consent": site.consent}
     return source.replace(_PLACEHOLDER, msgspec.json.encode(settings))
 
 

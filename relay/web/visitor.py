@@ -1,8 +1,9 @@
-"""Which visitor a request comes from: the cookie, the mirror, or a new one. No graph is asked."""
+"""Which visitor a request comes from: the cookie, the mirror, the handle, or a new one. No graph is asked."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +24,7 @@ class Visitor(Struct, frozen=True):
     recognition: Recognition
     set_cookie: str | None = None
     mirror: str | None = None
+    handle: str | None = None
 
 
 NOBODY = Visitor(None, Recognition.NONE)
@@ -38,11 +40,12 @@ def recognise(
     secure: bool,
     domain: str | None,
     may_know: bool,
+    handle: str | None = None,
 ) -> Visitor:
-    """The visitor by cookie, else by mirror, else a new one.
+    """The visitor by cookie, else by mirror, else by ``handle``, else a new one.
 
     ``cookies`` are the request's ``Cookie`` headers, ``first`` is its first message. Without consent (``may_know``)
-    nothing is issued or renewed.
+    nothing is issued or renewed, and neither is anything for a handle: others than the shopper have seen it.
     """
     name = cookie.cookie_name(secure=secure, domain=domain)
     values = [v for header in cookies for v in cookie.read_cookie_header(header.decode("latin-1"), name)]
@@ -52,13 +55,15 @@ def recognise(
     is_due = visit is not None and visit.is_due(now)
     if visit is None:
         visit, recognition, is_due = from_mirror, Recognition.MIRROR, True
+    if visit is None and handle and (named := tokens.read_handle(handle)) is not None:
+        return Visitor(named.visitor_id, Recognition.HANDLE)
     if not may_know:
         return Visitor(visit.visitor_id, recognition) if visit else NOBODY
     if visit is None:
         # The ID its SDK has given it, if it has: as long as no cookie comes back, the visitor goes by that one.
         # (Not by a former one: an alias of a browser's proves nothing.)
-        named = first.anonymous_id if first and first.type != "alias" else None
-        names = (named or "", first.message_id) if first else ()
+        anonymous = first.anonymous_id if first and first.type != "alias" else None
+        names = (anonymous or "", first.message_id) if first else ()
         minted = next(filter(None, map(tokens.mint, names)), None) or uuid.uuid4().hex
         visit, recognition = Visit(minted, int(now), int(now)), Recognition.NEW
     fresh = from_mirror is not None and from_mirror.visitor_id == visit.visitor_id and not from_mirror.is_due(now)
@@ -68,7 +73,15 @@ def recognise(
         recognition,
         set_cookie=None if value is None else cookie.set_cookie(value, secure=secure, domain=domain),
         mirror=mirror if fresh else tokens.mirror(visit.visitor_id, visit.first_issued),
+        handle=None if fresh else tokens.handle(visit.visitor_id, visit.first_issued),
     )
+
+
+def handle_in(context: Mapping[str, Any]) -> str | None:
+    """The handle that Shopify's pixel has found among the attributes of the cart."""
+    shopify = context.get("shopify")
+    handle = shopify.get("handle") if isinstance(shopify, dict) else None
+    return handle if isinstance(handle, str) else None
 
 
 def named_by_caller(entry: Entry, tokens: VisitorTokens) -> list[Entry]:

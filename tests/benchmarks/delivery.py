@@ -90,7 +90,7 @@ def fill(store: Store, n: int, *, due_at: float) -> Awaitable[None]:
 async def ours(url: str, n: int, *, due_at: float) -> tuple[Measured, list[tuple[str, bytes]]]:
     """The sender empties an outbox of ``n`` events."""
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "relay.db")
+        store = SqliteStore(Path(folder) / "relay.db", ("for this benchmark only",), ("shop",))
         await fill(store, n, due_at=due_at)
         site, clock = site_of(url), SystemClock()
         traffic = Traffic(clock, is_paced=False)
@@ -167,7 +167,7 @@ def compare(sandbox: SandboxControl, n: int, rounds: int) -> None:
 async def pace(sandbox: SandboxControl, minutes: int) -> None:
     """A stream of live events, always more than may go, under limits."""
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "relay.db")
+        store = SqliteStore(Path(folder) / "relay.db", ("for this benchmark only",), ("shop",))
         site, clock = site_of(sandbox.url), SystemClock()
         traffic = Traffic(clock)
         client = KlaviyoClient(site, traffic)

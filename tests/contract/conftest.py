@@ -26,7 +26,7 @@ STORES = ("sqlite", "postgres")
 
 
 def sqlite(folder: Path) -> Store:
-    return SqliteStore(folder / "relay.db")
+    return SqliteStore(folder / "relay.db", *factories.KEYS)
 
 
 class OpenStore:
@@ -52,6 +52,11 @@ class OpenStore:
         """End the process, so to speak, and start another."""
         self.run(self.store.close())
         self.store = self._opens(self._folder)
+
+    def opened(self, site_id: str, place: str, sealed: bytes) -> bytes:
+        """A value as it was before it was sealed."""
+        assert isinstance(self.store, SqliteStore | PostgresStore)
+        return self.store._keys.of(site_id).open(place, bytes(sealed))
 
     def close(self) -> None:
         self.run(self.store.close())
@@ -135,7 +140,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore
         return
     server: Server = request.getfixturevalue("postgres")
     url = server.database()
-    store = OpenStore(lambda folder: PostgresStore(url), tmp_path)
+    store = OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path)
     yield store
     store.close()
     server.forget(url)

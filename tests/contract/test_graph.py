@@ -266,32 +266,29 @@ def test_a_circle_of_merges_comes_to_an_end(opened: OpenStore) -> None:
 # --- forgotten -------------------------------------------------------------------------------------------------------
 
 
-def test_a_forgotten_person_is_gone_and_only_the_hash_stays(opened: OpenStore) -> None:
+def test_a_forgotten_person_is_gone(opened: OpenStore) -> None:
     def work(tx: Transaction) -> None:
         first, second, third = chain(tx.graph)
         bystander = person(tx.graph, (EMAIL, "john@shop.example"))
         for visitor, who in (("a", first), ("b", second), ("c", third), ("d", bystander)):
             tie(tx.graph, visitor, who)
             tx.graph.remember_traits("shop", who, {"firstName": visitor})
-        tx.graph.forget("shop", third, [b"hash"], at=NOW)
+        tx.graph.forget("shop", third)
         for table in ("persons", "identifiers", "links", "merges"):
             rows = tx.connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - the tests' own names
             assert len(rows) == (0 if table == "merges" else 1), table
             assert all(bystander in tuple(row) for row in rows)
-        assert tx.graph.forgotten_at("shop", b"hash") == NOW
-        assert tx.graph.forgotten_at("other", b"hash") is None
-        assert tx.graph.forgotten_at("shop", b"hash of another") is None
 
     opened.do(work)
 
 
-def test_forgotten_again_counts_from_the_last_time(opened: OpenStore) -> None:
-    def work(tx: Transaction) -> None:
-        for at in (NOW, NOW + 10):
-            tx.graph.forget("shop", "nobody", [b"hash"], at=at)
-        assert tx.graph.forgotten_at("shop", b"hash") == NOW + 10
-
-    opened.do(work)
+def test_a_person_is_known_to_their_own_site_until_they_are_forgotten(opened: OpenStore) -> None:
+    jane = opened.do(lambda tx: tx.graph.new_person("shop", NOW))
+    assert opened.do(lambda tx: tx.graph.is_known("shop", jane)) is True
+    assert opened.do(lambda tx: tx.graph.is_known("other", jane)) is False
+    assert opened.do(lambda tx: tx.graph.is_known("shop", "somebody")) is False
+    opened.do(lambda tx: tx.graph.forget("shop", jane))
+    assert opened.do(lambda tx: tx.graph.is_known("shop", jane)) is False
 
 
 # --- for behaviour ---------------------------------------------------------------------------------------------------

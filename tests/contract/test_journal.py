@@ -141,7 +141,7 @@ def test_scrub_takes_processed_entries_that_hold_the_address(opened: OpenStore) 
         opened.append(**with_text(text))
     rows = opened.entries()
     opened.do(lambda tx: tx.ledger.advance("shop", rows[2].seq))
-    assert opened.run(opened.store.scrub("shop", "jane@shop.example")) == 2
+    assert opened.run(opened.store.scrub("shop", ["jane@shop.example"])) == 2
     # The last one is still to be processed: the erasure's hash keeps it from bringing the person back.
     assert [row.seq for row in opened.entries()] == [rows[2].seq, rows[3].seq]
 
@@ -150,7 +150,7 @@ def test_scrub_leaves_other_sites_alone(opened: OpenStore) -> None:
     opened.append(site_id="other", **with_text("jane@shop.example"))
     opened.do(lambda tx: tx.ledger.advance("other", 10))
     opened.do(lambda tx: tx.ledger.advance("shop", 10))
-    assert opened.run(opened.store.scrub("shop", "jane@shop.example")) == 0
+    assert opened.run(opened.store.scrub("shop", ["jane@shop.example"])) == 0
     assert len(opened.entries("other")) == 1
 
 

@@ -21,8 +21,11 @@ def add(opened: OpenStore, **changes: object) -> int | None:
 
 
 def bodies(opened: OpenStore) -> list[bytes]:
-    sql = "SELECT body FROM events ORDER BY event_id"
-    return [bytes(row[0]) for row in opened.do(lambda tx: list(tx.connection.execute(sql)))]
+    sql = "SELECT site_id, body FROM events ORDER BY event_id"
+    return [
+        opened.opened(site, "events.body", body)
+        for site, body in opened.do(lambda tx: list(tx.connection.execute(sql)))
+    ]
 
 
 def visitors(opened: OpenStore, table: str) -> list[str | None]:

@@ -193,3 +193,18 @@ def test_what_is_to_be_tried_again_is_counted_with_its_next_error(opened: OpenSt
     opened.add()
     assert opened.do(lambda tx: tx.outbox.retrying("shop")) == (2, "sooner")
     assert opened.do(lambda tx: tx.outbox.retrying("other")) == (0, "")
+
+
+def test_a_delivery_says_whose_it_is_whether_it_has_left_or_not(opened: OpenStore) -> None:
+    opened.add(unique_id="backflow:placed_order:1001", person_id="jane")
+    opened.add(unique_id="backflow:placed_order:1002", person_id=None)
+
+    def whose(unique_id: str, site_id: str = "shop") -> str | None:
+        return opened.do(lambda tx: tx.outbox.person_of(site_id, unique_id))
+
+    assert whose("backflow:placed_order:1001") == "jane"
+    assert whose("backflow:placed_order:1002") is None
+    assert whose("backflow:placed_order:1003") is None
+    assert whose("backflow:placed_order:1001", "other") is None
+    opened.do(lambda tx: tx.connection.execute("UPDATE deliveries SET state = 'delivered'"))
+    assert whose("backflow:placed_order:1001") == "jane"

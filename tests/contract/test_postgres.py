@@ -42,7 +42,7 @@ def url(postgres: Server) -> Iterator[str]:
 @pytest.fixture
 def relays(url: str, tmp_path: Path) -> Iterator[list[OpenStore]]:
     """Two relays on one database."""
-    opened = [OpenStore(lambda folder: PostgresStore(url), tmp_path) for _ in range(2)]
+    opened = [OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path) for _ in range(2)]
     yield opened
     for each in opened:
         each.close()
@@ -87,7 +87,7 @@ def waiting_for_locks(session: psycopg.Connection[Any], n: int) -> None:
 
 
 def test_both_databases_have_the_same_tables_and_columns(url: str, tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "relay.db")
+    store = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
     expected: dict[str, list[str]] = {}
     for writer in (store._journal, store._state):
         names = [row[0] for row in writer._reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -123,7 +123,7 @@ def test_every_key_begins_with_the_site(url: str) -> None:
 def test_relays_that_start_together_migrate_once(postgres: Server) -> None:
     url = postgres.empty_database("together")
     with ThreadPoolExecutor(4) as threads:
-        stores = list(threads.map(PostgresStore, [url] * 4))
+        stores = list(threads.map(lambda url: PostgresStore(url, *factories.KEYS), [url] * 4))
     for store in stores:
         asyncio.run(store.close())
     with session_of(url) as session:
@@ -135,7 +135,7 @@ def test_relays_that_start_together_migrate_once(postgres: Server) -> None:
 def test_a_relay_killed_while_migrating_locks_nobody_out(url: str) -> None:
     with session_of(url) as session:
         session.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
-    asyncio.run(PostgresStore(url).close())
+    asyncio.run(PostgresStore(url, *factories.KEYS).close())
 
 
 @pytest.mark.parametrize(
@@ -161,13 +161,13 @@ def test_a_later_number_is_not_seen_before_an_earlier_one(relays: list[OpenStore
     lock = store_of(slow)._key("journal", "shop")
 
     async def story(held: psycopg.Connection[Any]) -> None:
-        reader = PostgresStore(url)
+        reader = PostgresStore(url, *factories.KEYS)
         later = factories.entry(messages=[factories.received(message_id="b")])
         append = asyncio.ensure_future(fast.store.append(later))
         await asyncio.to_thread(waiting_for_locks, held, 1)
         assert not append.done()
         assert await reader.entries("shop", 0, 10) == []
-        other = PostgresStore(url)
+        other = PostgresStore(url, *factories.KEYS)
         await other.append(factories.entry(site_id="other"))
         held.execute("COMMIT")
         await append
@@ -197,8 +197,8 @@ def test_a_reader_that_follows_four_relays_skips_nothing_however_late_they_commi
         session.execute("CREATE TRIGGER dawdle AFTER INSERT ON journal FOR EACH ROW EXECUTE FUNCTION dawdle()")
 
     async def story() -> tuple[list[str], list[str]]:
-        relays = [PostgresStore(url) for _ in range(4)]
-        reader = PostgresStore(url)
+        relays = [PostgresStore(url, *factories.KEYS) for _ in range(4)]
+        reader = PostgresStore(url, *factories.KEYS)
         sent: list[str] = []
         found: list[str] = []
         done = asyncio.Event()
@@ -269,7 +269,7 @@ def test_the_journal_grows_by_ranges_and_gives_back_the_empty_ones(
 ) -> None:
     monkeypatch.setattr(partitions, "ROWS", 10)
     url = postgres.empty_database("ranges")
-    opened = OpenStore(lambda folder: PostgresStore(url), tmp_path)
+    opened = OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path)
 
     def ranges() -> list[int]:
         with session_of(url) as session:
@@ -373,9 +373,7 @@ def test_two_processors_on_one_journal_process_each_message_once(relays: list[Op
 
     async def story(store: PostgresStore) -> int:
         rings = asyncio.Event()
-        processor = Processor(
-            factories.site(), store, FakeClock(), secrets=("k",), journal_rings=rings, outbox_rings=rings
-        )
+        processor = Processor(factories.site(), store, FakeClock(), journal_rings=rings, outbox_rings=rings)
         return sum([n async for n in _until_empty(processor)])
 
     with ThreadPoolExecutor(2) as threads:
@@ -457,7 +455,7 @@ def test_a_server_that_was_away_is_used_again_without_a_restart(
     monkeypatch.setattr(sessions, "RECONNECT_SECONDS", 0.5)
     with own_server() as server:
         url = server.database()
-        opened = OpenStore(lambda folder: PostgresStore(url), tmp_path)
+        opened = OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path)
         opened.append()
         server.stop()
         for story in (
@@ -482,7 +480,7 @@ def test_a_server_that_was_away_is_used_again_without_a_restart(
 
 
 def test_a_database_that_only_reads_cannot_take_messages(postgres: Server, url: str, tmp_path: Path) -> None:
-    opened = OpenStore(lambda folder: PostgresStore(url), tmp_path)
+    opened = OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path)
     with session_of(url) as session:
         name = str(conninfo_to_dict(url)["dbname"])
         readonly = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(sql.Identifier(name))
@@ -495,7 +493,7 @@ def test_a_database_that_only_reads_cannot_take_messages(postgres: Server, url: 
 
 def test_a_statement_that_takes_too_long_is_given_up(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "WORK_SECONDS", 0.1)
-    opened = OpenStore(lambda folder: PostgresStore(url), tmp_path)
+    opened = OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path)
     with pytest.raises(StoreUnavailable, match="statement timeout"):
         opened.do(lambda tx: tx.connection.execute("SELECT pg_sleep(20)"))
     opened.close()
@@ -505,7 +503,7 @@ def test_a_relay_that_hangs_inside_a_transaction_holds_up_nobody_for_long(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "IDLE_IN_TRANSACTION_SECONDS", 1)
-    hanging, other = (OpenStore(lambda folder: PostgresStore(url), tmp_path) for _ in range(2))
+    hanging, other = (OpenStore(lambda folder: PostgresStore(url, *factories.KEYS), tmp_path) for _ in range(2))
     inside, goes_on = threading.Event(), threading.Event()
 
     def hang(tx: Transaction) -> None:
@@ -535,13 +533,13 @@ def test_a_relay_that_hangs_inside_a_transaction_holds_up_nobody_for_long(
 )  # fmt: skip
 def test_a_bad_url_names_its_key_and_shows_no_password(url: str) -> None:
     with pytest.raises(SettingsError, match="RELAY_DATABASE_URL") as stopped:
-        PostgresStore(url)
+        PostgresStore(url, *factories.KEYS)
     assert PASSWORD not in str(stopped.value)
 
 
 def test_a_server_that_is_not_there_names_the_key_and_shows_no_password() -> None:
     with pytest.raises(StoreUnavailable, match=r"RELAY_DATABASE_URL: postgresql://relay@127.0.0.1:1/db") as stopped:
-        PostgresStore(f"postgresql://relay:{PASSWORD}@127.0.0.1:1/db")
+        PostgresStore(f"postgresql://relay:{PASSWORD}@127.0.0.1:1/db", *factories.KEYS)
     assert PASSWORD not in str(stopped.value)
 
 
@@ -549,7 +547,7 @@ def test_a_database_of_another_encoding_is_refused(postgres: Server) -> None:
     postgres.do("CREATE DATABASE {} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "backflow_test_latin")
     url = postgres.url_of("backflow_test_latin")
     with pytest.raises(StoreUnavailable, match="encoding is LATIN1; expected UTF8"):
-        PostgresStore(url)
+        PostgresStore(url, *factories.KEYS)
     postgres.forget(url)
 
 

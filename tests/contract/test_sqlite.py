@@ -123,7 +123,7 @@ def test_opening_again_changes_nothing(sqlite: OpenStore) -> None:
 
 
 def test_folders_are_made(tmp_path: Path) -> None:
-    opened = OpenStore(lambda folder: SqliteStore(folder / "a" / "b" / "relay.db"), tmp_path)
+    opened = OpenStore(lambda folder: SqliteStore(folder / "a" / "b" / "relay.db", *factories.KEYS), tmp_path)
     opened.append()
     opened.close()
 
@@ -139,7 +139,7 @@ def test_a_place_that_cannot_be_used_says_so(tmp_path: Path, what: str) -> None:
         path.write_bytes(b"")
         path /= "relay.db"
     with pytest.raises(StoreUnavailable, match="RELAY_DATABASE_URL"):
-        SqliteStore(path)
+        SqliteStore(path, *factories.KEYS)
 
 
 # --- shared commits --------------------------------------------------------------------------------------------------
@@ -230,7 +230,8 @@ def test_a_commit_that_fails_is_heard_by_its_caller(sqlite: OpenStore, part: str
     def fill(connection: sqlite3.Connection) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}").close()
-        connection.execute("CREATE TABLE too_much (x)").close()
+        for number in range(20):  # more than the pages that are free
+            connection.execute(f"CREATE TABLE too_much_{number} (x)").close()
 
     with pytest.raises(StoreUnavailable):
         sqlite.run(writer(sqlite, part).run(fill))

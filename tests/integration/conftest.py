@@ -1,6 +1,6 @@
 """The stories are told on SQLite, and with ``--store postgres`` on PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,14 @@ def _store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield
         return
     server: Server = request.getfixturevalue("postgres")
-    urls: list[str] = []
+    urls: dict[Path, str] = {}
 
-    def opens(path: Path) -> PostgresStore:
-        urls.append(server.database())
-        return PostgresStore(urls[-1])
+    def opens(path: Path, secrets: Sequence[str], sites: Sequence[str]) -> PostgresStore:
+        if path not in urls:
+            urls[path] = server.database()
+        return PostgresStore(urls[path], secrets, sites)
 
     monkeypatch.setattr("tests.integration.world.SqliteStore", opens)
     yield
-    for url in urls:
+    for url in urls.values():
         server.forget(url)

@@ -190,7 +190,6 @@ class Door:
                 self.settings.sites[0],
                 self.store,
                 self.clock,
-                secrets=self.settings.secret_keys,
                 journal_rings=asyncio.Event(),
                 outbox_rings=asyncio.Event(),
             )

@@ -136,6 +136,72 @@ def test_forged_and_foreign_cookies_are_ignored_and_replaced(door: Door) -> None
         assert door.journal()[-1].recognition == "new", name
 
 
+# --- the handle -------------------------------------------------------------------------------------------------------
+
+
+def pixel(handle: object, **context: Any) -> dict[str, Any]:
+    """A message of Shopify's pixel, which found ``handle`` among the attributes of the cart."""
+    return call(context={"shopify": {"clientId": "c", "checkoutToken": "t", "handle": handle}} | context)
+
+
+def test_the_handle_comes_with_a_new_mirror_and_not_again(door: Door) -> None:
+    first = door.browser([call()])
+    handle = first.json["handle"]
+    visit = tokens_at(door).read_handle(handle)
+    assert visit is not None
+    assert visit.visitor_id == visitor_of(door)
+    assert handle not in (first.mirror, (first.cookie or "").partition("=")[2])
+    again = door.browser([call()], cookie=first.cookie, visitor=first.mirror)
+    assert "handle" not in again.json
+    door.clock.advance(DAY)
+    later = door.browser([call()], cookie=first.cookie, visitor=first.mirror)
+    assert later.json["handle"] != handle
+
+
+def test_the_handle_names_the_visitor_where_neither_cookie_nor_mirror_comes(door: Door) -> None:
+    first = door.browser([call()])
+    visitor_id = visitor_of(door)
+    answer = door.browser([pixel(first.json["handle"])])
+    assert (door.journal()[-1].visitor_id, door.journal()[-1].recognition) == (visitor_id, "handle")
+    # Staff and apps see it in the order: it must not be changed into the shopper's cookie.
+    assert answer.json == {"success": True}
+    assert answer.header("set-cookie") is None
+
+
+def test_cookie_and_mirror_go_before_the_handle(door: Door) -> None:
+    ours, other = door.browser([call()]), door.browser([call()])
+    visitor_id = door.journal()[0].visitor_id
+    door.browser([pixel(other.json["handle"])], cookie=ours.cookie)
+    assert visitor_of(door) == visitor_id
+    door.browser([pixel(other.json["handle"])], visitor=ours.mirror)
+    assert visitor_of(door) == visitor_id
+
+
+@pytest.mark.parametrize("handle", [None, "", 7, [], "x", "a" * 5000, "\u00e9", "mirror", "cookie"], ids=repr)
+def test_what_is_no_handle_names_nobody(door: Door, handle: object) -> None:
+    first = door.browser([call()])
+    visitor_id = visitor_of(door)
+    given = {"mirror": first.mirror, "cookie": (first.cookie or "").partition("=")[2]}
+    answer = door.browser([pixel(given.get(str(handle), handle))])
+    assert answer.status == 200
+    assert visitor_of(door) not in (None, visitor_id)
+    assert door.journal()[-1].recognition == "new"
+
+
+def test_without_consent_a_handle_names_nobody_and_none_is_given(door: Door) -> None:
+    handle = door.browser([call()]).json["handle"]
+    answer = door.browser([pixel(handle, consent={"marketing": False, "source": "shopify"})])
+    assert answer.json == {"success": True}
+    assert visitor_of(door) is None
+
+
+def test_a_server_gets_no_handle_and_names_nobody_by_one(door: Door) -> None:
+    handle = door.browser([call()]).json["handle"]
+    answer = door.server([pixel(handle)])
+    assert answer.json == {"success": True}
+    assert visitor_of(door) is None
+
+
 def test_forged_and_foreign_mirrors_are_ignored(door: Door) -> None:
     tokens = bad_tokens(door) | {"a mirror": tokens_at(door).cookie("victim", int(NOW)), "empty": ""}
     for name, token in tokens.items():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -100,10 +101,10 @@ async def dead_cart(world: World) -> None:
 # Settings
 
 
-@pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "forget"])
+@pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "forget", "export", "audit"])
 def test_every_command_names_a_missing_setting(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.cli.set_up_logging", lambda: None)
-    result = run(command, *([ANN] if command == "forget" else []), RELAY_SECRET_KEYS=None)
+    result = run(command, *([ANN] if command in ("forget", "export") else []), RELAY_SECRET_KEYS=None)
     assert result.exit_code == 1
     assert "relay: RELAY_SECRET_KEYS: is missing" in result.output
     assert len(result.output.strip().splitlines()) == 1
@@ -154,7 +155,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 def test_help_lists_every_command() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("demo", "serve", "work", "migrate", "doctor", "replay", "forget"):
+    for command in ("demo", "serve", "work", "migrate", "doctor", "replay", "forget", "export", "audit"):
         assert command in result.output
 
 
@@ -526,6 +527,76 @@ def test_forget_refuses_what_is_no_address() -> None:
     assert result.exit_code == 1
     assert "relay: EMAIL: expected an e-mail address" in result.output
     assert "ann at mail" not in result.output
+
+
+# Export and audit
+
+
+@in_world(hold_seconds=0, site_id="default")
+async def test_export_prints_everything_as_json_and_nothing_else(world: World) -> None:
+    world.clock._now = time.time() - 60
+    await world.browser().identify(email=ANN, firstName="Annabel")
+    await world.settle()
+    result = await run_beside(world, "export", f" {ANN.upper()}")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    held = json.loads(result.stdout)["sites"]["default"]
+    assert [each["value"] for each in held["identifiers"]] == [ANN]
+    assert held["persons"][0]["traits"] == {"email": ANN, "firstName": "Annabel"}
+    assert len(held["journal"]) == 1
+
+
+def test_export_refuses_what_is_no_address() -> None:
+    result = run("export", "ann at mail")
+    assert result.exit_code == 1
+    assert "relay: EMAIL: expected an e-mail address" in result.output
+    assert "ann at mail" not in result.output
+
+
+@in_world(hold_seconds=0, site_id="default")
+async def test_audit_lists_what_was_asked_about_whom_only_whoever_knows_the_address(world: World) -> None:
+    assert "Nobody has asked" in (await run_beside(world, "audit")).output
+    await world.browser().identify(email=ANN)
+    await world.process()
+    for command in ("export", "forget"):
+        assert (await run_beside(world, command, ANN)).exit_code == 0
+    everything = await run_beside(world, "audit")
+    about_ann = await run_beside(world, "audit", ANN)
+    for result in (everything, about_ann):
+        assert result.exit_code == 0
+        assert ANN not in result.output
+        assert "1 identifiers" in result.output
+    assert about_ann.output == everything.output
+    words = everything.output.split()
+    assert (words.count("erasure"), words.count("export"), words.count("operator,")) == (1, 1, 2)
+    assert words.index("erasure") < words.index("export"), "the newest first"
+    assert "1 erasure(s), 1 export(s)" in (await run_beside(world, "doctor")).output
+    assert "Nothing was asked about them" in (await run_beside(world, "audit", "bob@mail.com")).output
+
+
+# Keys
+
+
+@pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "forget", "export", "audit"])
+@in_world(hold_seconds=0, site_id="default")
+async def test_every_command_stops_where_the_keys_do_not_open_what_is_kept(world: World, command: str) -> None:
+    named = [ANN] if command in ("forget", "export") else []
+    process = await start(world, command, *named, RELAY_SECRET_KEYS="another-signing-key")
+    _, said = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert "RELAY_SECRET_KEYS: none of these keys opens the data of site default" in " ".join(said.decode().split())
+    assert "another-signing-key" not in said.decode()
+
+
+@in_world(hold_seconds=0, site_id="default")
+async def test_a_renewed_key_opens_what_the_old_one_closed(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.process()
+    both = await run_beside(world, "doctor", RELAY_SECRET_KEYS=f"a-newer-signing-key,{SIGNING_KEY}")
+    assert "Data keys: RELAY_SECRET_KEYS opens the data of default" in both.output
+    alone = await run_beside(world, "export", ANN, RELAY_SECRET_KEYS="a-newer-signing-key")
+    assert ANN in alone.stdout
+    assert (await run_beside(world, "migrate")).exit_code == 1, "the old one is of no use any more"
 
 
 # Processes

@@ -44,7 +44,7 @@ def tell(url: str, *works: object) -> list[object]:
     """Transactions on the database, and what they answer."""
 
     async def story() -> list[object]:
-        store = PostgresStore(url)
+        store = PostgresStore(url, [command_line.SIGNING_KEY], ["default"])
         answers: list[object] = [await store.transact(work) for work in works]  # type: ignore[arg-type]
         await store.close()
         return answers

@@ -79,12 +79,10 @@ class House:
         )
         assert answer.status_code == 200, answer.text
         bells = asyncio.Event(), asyncio.Event()
-        secrets = self.settings.secret_keys
         processor = Processor(
             self.settings.sites[0],
             self.relay.store,
             SystemClock(),
-            secrets=secrets,
             journal_rings=bells[0],
             outbox_rings=bells[1],
         )

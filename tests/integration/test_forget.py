@@ -1,15 +1,16 @@
 """Erasure: nothing of the person stays, old news does not bring them back, Klaviyo is asked to erase too."""
 
 import hashlib
+import hmac
 import sqlite3
 
 import pytest
 
-from relay.config import Secret
 from relay.delivery.states import State
 from relay.forget import Erased, forget
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.pipeline.attribute import forgetting_hash
+from relay.store.vault import Vault
+from relay.subject import Asker, Whom
 from tests.integration.world import CART, HOUR, LAMP, MINUTE, ORDERED, SECRETS, VIEWED, World, in_world
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
@@ -19,11 +20,14 @@ ORDER = {"order_id": "1001", "total": 20.0, "currency": "EUR", "products": [LAMP
 
 
 async def erase(world: World, address: str = ANN) -> Erased:
-    return await forget(world.store, [world.site], address, secret=SECRETS[0], now=world.clock.now())
+    return await forget(world.store, [world.site], address, now=world.clock.now())
 
 
 def places_of(world: World, *words: str) -> set[str]:
-    """Every table and column of both files that holds one of these words, in any row; letter case does not matter."""
+    """Every table and column of both files that holds one of these words, in any row; letter case does not matter.
+
+    Whoever has the key looks: what is sealed is opened.
+    """
     found = set()
     for path in (world.store.path, world.store.journal_path):
         with sqlite3.connect(path) as connection:
@@ -33,6 +37,7 @@ def places_of(world: World, *words: str) -> set[str]:
                 names = [column[0] for column in cursor.description]
                 for row in cursor:
                     for name, value in zip(names, row, strict=True):
+                        value = world.opened(name, value)
                         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
                         if any(word.lower() in text.lower() for word in words):
                             found.add(f"{table}.{name}")
@@ -74,8 +79,10 @@ async def test_nothing_of_an_erased_person_stays_in_any_table_of_both_files(worl
     # The words the test looks for are really there before.
     assert {"identifiers.value", "persons.traits", "journal.body", "events.body"} <= places_of(world, *TRACES)
     assert await erase(world) == Erased(known=1, asked=1)
-    assert places_of(world, *TRACES) == {"deliveries.payload"}  # Klaviyo must still be asked
-    await world.settle()
+    # Klaviyo must still be asked, and what is under way to the journal must still be found.
+    assert places_of(world, *TRACES) == {"deliveries.payload", "scrubs.marks"}
+    await world.settle(MINUTE)
+    await world.keep_house()
     assert places_of(world, *TRACES) == set()
     assert await world.rows("SELECT * FROM links") == []
     assert await world.rows("SELECT * FROM merges") == []
@@ -228,6 +235,7 @@ async def test_old_news_does_not_bring_the_person_back(world: World, trust: str)
     await laggard.add_to_cart()
     await world.pass_hold()
     assert world.received() == []
+    await world.keep_house()
     await world.store._journal.run(lambda journal: journal.execute("DELETE FROM journal"))  # 7 days later
     assert places_of(world, *TRACES) == set()
     assert await world.rows("SELECT * FROM identifiers") == []
@@ -247,7 +255,7 @@ async def test_an_old_link_followed_before_the_erasure_does_not_bring_the_person
     await laggard.add_to_cart()
     await world.pass_hold()
     assert world.received() == []
-    assert places_of(world, ANN, kx) <= {"deliveries.payload", "journal.body"}
+    assert places_of(world, ANN, kx) <= {"deliveries.payload", "journal.body", "scrubs.marks"}
     assert await world.rows("SELECT * FROM identifiers") == []
 
 
@@ -287,8 +295,8 @@ async def test_an_erasure_is_remembered_when_the_signing_key_is_renewed(world: W
     await world.process()
     await erase(world)
     world.clock.advance(MINUTE)
-    processor = world.new_processor()
-    processor._secrets = (Secret("a-newer-key-for-signing"), *SECRETS)
+    await world.renew("a-newer-key-for-signing", *SECRETS)
+    await world.renew("a-newer-key-for-signing")
     await world.browser().identify(email=ANN, ago=HOUR)
     await world.pass_hold()
     assert await world.rows("SELECT * FROM identifiers") == []
@@ -299,8 +307,115 @@ async def test_what_stays_of_the_person_is_a_hash_that_only_the_key_can_make(wor
     await world.browser().identify(email=ANN)
     await world.process()
     await erase(world)
-    (row,) = await world.rows("SELECT hash FROM forgotten")
-    identifier = Identifier(IdentifierKind.EMAIL, ANN)
-    assert row["hash"] == forgetting_hash(SECRETS[0], identifier)
-    assert row["hash"] != forgetting_hash("another key", identifier)
-    assert row["hash"] not in {hashlib.sha256(text.encode()).digest() for text in (ANN, f"email:{ANN}")}
+    hashes = {row["hash"] for row in await world.rows("SELECT hash FROM forgotten")}
+    assert world.store._keys.of("shop").erased("email", ANN) in hashes
+    assert Vault("shop", b"another key of 32 bytes in total").erased("email", ANN) not in hashes
+    assert not hashes & {hashlib.sha256(text.encode()).digest() for text in (ANN, f"email:{ANN}")}
+
+
+@in_world()
+async def test_an_erasure_from_before_there_were_data_keys_still_holds(world: World) -> None:
+    made = hmac.digest(SECRETS[0].encode(), f"email:{ANN}".encode(), hashlib.sha256)
+    sql = "INSERT INTO forgotten (site_id, hash, forgotten_at) VALUES ('shop', ?, ?)"
+    await world.store.transact(lambda tx: tx.connection.execute(sql, (made, world.clock.now())))
+    world.clock.advance(MINUTE)
+    await world.browser().identify(email=ANN, ago=HOUR)
+    await world.process()
+    assert await world.rows("SELECT * FROM identifiers") == []
+    await world.browser().identify(email=ANN)
+    await world.process()
+    assert len(await world.rows("SELECT * FROM identifiers")) == 1
+
+
+# What is under way
+
+
+@in_world()
+async def test_a_request_that_waits_to_be_processed_goes_with_the_erasure(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.browser().identify(email=BOB)
+    await erase(world)
+    assert "journal.body" in places_of(world, ANN)
+    await world.settle(MINUTE)
+    await world.keep_house()
+    assert places_of(world, ANN) == set()
+    assert "journal.body" in places_of(world, BOB)
+
+
+@in_world()
+async def test_what_an_erased_browser_did_before_does_not_come_back_without_a_name(world: World) -> None:
+    ann = world.browser()
+    await ann.identify(email=ANN)
+    await world.process()
+    await erase(world)
+    await ann.track("Product Viewed", LAMP | {"name": "Annabel's lamp"}, ago=HOUR)
+    world.clock.advance(MINUTE)
+    await ann.track("Product Viewed", LAMP)
+    await world.process()
+    bodies = [row["body"] for row in await world.rows("SELECT body FROM events ORDER BY event_id")]
+    assert ["Annabel" in body for body in bodies] == [False] * len(bodies)
+    assert "Lamp" in bodies[-1]
+
+
+# By whom and for whom
+
+
+@in_world(country="US")
+@pytest.mark.parametrize(
+    "whom",
+    [
+        Identifier(IdentifierKind.PHONE, PHONE),
+        Identifier(IdentifierKind.CUSTOMER_ID, "customer-ann"),
+        (Identifier(IdentifierKind.CUSTOMER_ID, "customer-ann"), Identifier(IdentifierKind.PHONE, PHONE)),
+    ],
+    ids=["phone", "customer ID", "both"],
+)
+async def test_a_person_is_erased_by_whatever_they_are_named(world: World, whom: Whom) -> None:
+    await full_life(world)
+    erased = await forget(world.store, [world.site], whom, now=world.clock.now(), by=Asker.SHOPIFY)
+    assert erased == Erased(known=1, asked=1)
+    await world.settle(MINUTE)
+    await world.keep_house()
+    assert places_of(world, *TRACES) == set()
+    # Klaviyo is asked once, by the address we knew.
+    assert [(job["identifier"], job["value"]) for job in world.sandbox.account.deletions] == [("email", ANN)]
+
+
+@in_world()
+async def test_klaviyo_is_asked_by_number_about_whom_it_knows_by_number(world: World) -> None:
+    await world.sandbox.profile(phone_number=PHONE)
+    whom = Identifier(IdentifierKind.PHONE, PHONE)
+    assert await forget(world.store, [world.site], whom, now=world.clock.now()) == Erased(known=0, asked=1)
+    await world.settle()
+    assert list(world.sandbox.account.profiles) == []
+
+
+@in_world()
+async def test_an_unknown_customer_id_is_nothing_to_ask_klaviyo_about(world: World) -> None:
+    whom = Identifier(IdentifierKind.CUSTOMER_ID, "7")
+    assert await forget(world.store, [world.site], whom, now=world.clock.now()) == Erased(known=0, asked=0)
+    await world.settle()
+    assert world.sandbox.account.deletions == []
+
+
+@in_world()
+async def test_every_address_of_the_person_is_erased_at_klaviyo(world: World) -> None:
+    for address in (ANN, "ann@work.example"):
+        await world.sandbox.profile(email=address)
+        await world.server({"type": "identify", "userId": "customer-ann", "traits": {"email": address}})
+    await world.process()
+    await erase(world)
+    await world.settle()
+    assert list(world.sandbox.account.profiles) == []
+
+
+@in_world()
+async def test_an_erasure_is_written_down_without_saying_whose(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    await world.settle()
+    await erase(world)
+    (line,) = await world.store.read(lambda tx: tx.privacy.audit("shop", limit=9, subject=("email", ANN)))
+    assert (line.action, line.asked_by, line.at) == ("erasure", "operator", world.clock.now())
+    assert line.counts["identifiers"] == line.counts["links"] == line.counts["events"] == 1
+    (row,) = await world.rows("SELECT * FROM audit")
+    assert ANN not in str(row)

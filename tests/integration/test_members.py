@@ -152,6 +152,19 @@ async def test_only_a_true_boolean_subscribes(world: World, said: Any) -> None:
     assert world.sandbox.calls(SUBSCRIBE) == []
 
 
+@pytest.mark.parametrize(("opt_in", "state"), [("single_opt_in", "SUBSCRIBED"), ("double_opt_in", "NEVER_SUBSCRIBED")])
+@in_world()
+async def test_a_list_that_has_opt_ins_confirmed_has_ours_confirmed_too(world: World, opt_in: str, state: str) -> None:
+    await world.sandbox.control("lists", id=NEWS, name="News", opt_in_process=opt_in)
+    await identify(world, ANN, listId=NEWS, subscribe=True)
+    await world.pass_hold()
+    await world.settle(MINUTE)
+    assert consent(world, ANN)[0] == state
+    assert ("confirmation_asked" in [change.action for change in world.sandbox.account.changes]) is (
+        opt_in == "double_opt_in"
+    )
+
+
 @in_world()
 async def test_sms_needs_a_phone_number(world: World) -> None:
     await identify(world, ANN, subscribe=True, consent=["email", "sms"])

@@ -52,6 +52,12 @@ def test_the_tag_needs_no_further_request_for_its_settings(door: Door) -> None:
     }
 
 
+def test_the_tag_reads_the_parameter_that_the_site_names(tmp_path: Path) -> None:
+    site = factories.site(profile_parameter="tw_profile_id")
+    with Door(tmp_path, factories.settings(sites=(site,))) as door:
+        assert inlined(door.get(URL))["clickIds"] == CLICK_IDS | {"tw_profile_id": 1}
+
+
 def test_each_site_has_its_own_tag(tmp_path: Path) -> None:
     other = factories.site(site_id="other", write_key="other-key", server_key=None, consent=Consent.REQUIRED)
     with Door(tmp_path, factories.settings(sites=(factories.site(), other))) as door:

@@ -9,12 +9,13 @@ moves by hand, and the Klaviyo sandbox behind a real socket.
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import socket
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,13 +33,20 @@ from relay.delivery.worker import Sender
 from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.sandbox.profiles import Profile
 from relay.demo.sandbox.records import RecordedEvent
+from relay.identity.identifiers import IdentifierKind
+from relay.identity.link_token import LinkTokens
 from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline.process import Processor
 from relay.store.base import Transaction
 from relay.store.retention import keep_house
 from relay.store.rows import Claimed
 from relay.store.sqlite import SqliteStore
+from relay.store.vault import Unreadable, is_sealed
+from relay.web.app_proxy import AppProxy
 from relay.web.collect import Collect
+from relay.web.go import Go
+from relay.web.webhooks import Webhooks
+from tests import shopify
 from tests.fakes.clock import FakeClock
 
 ORIGIN = "https://shop.example.com"
@@ -55,6 +63,16 @@ LAMP = {"product_id": "7", "name": "Lamp", "price": 20.0, "quantity": 1, "curren
 CART = "Added to Cart - Backup Flow"
 VIEWED = "Viewed Product - Backup Flow"
 ORDERED = "Placed Order - Backup Flow"
+
+#: The columns that are sealed, and the places their values may be sealed for.
+PLACES = {
+    "payload": ["deliveries.payload"],
+    "recipient": ["deliveries.recipient"],
+    "body": ["events.body", "journal.body"],
+    "traits": ["persons.traits"],
+    "value": [f"identifiers.{kind}" for kind in IdentifierKind],
+    "marks": ["scrubs.marks"],
+}
 
 Row = dict[str, Any]
 
@@ -145,12 +163,13 @@ class World:
                 "allowed_origins": frozenset({ORIGIN}),
                 "klaviyo_api_key": Secret(KLAVIYO_KEY),
                 "klaviyo_url": self.sandbox.url,
+                "shopify_secrets": (Secret(shopify.SECRET),),
             }
             | site
         )
-        self.store = SqliteStore(folder / "relay.db")
+        self._folder = folder
         self.journal_rings, self.outbox_rings = asyncio.Event(), asyncio.Event()
-        self.collect = Collect([self.site], SECRETS, self.store, self.clock, lambda site_id: self.journal_rings.set())
+        self._open(SECRETS)
         self._clients: list[KlaviyoClient] = []
         self._browsers: list[httpx.AsyncClient] = []
         self.processor = self.new_processor()
@@ -179,11 +198,25 @@ class World:
             self.site,
             self.store,
             self.clock,
-            secrets=SECRETS,
             journal_rings=self.journal_rings,
             outbox_rings=self.outbox_rings,
+            secrets=SECRETS,
         )
         return self.processor
+
+    def _open(self, secrets: Sequence[str]) -> None:
+        self.store = SqliteStore(self._folder / "relay.db", secrets, [self.site.site_id, "other"])
+        door = ([self.site], secrets, self.store, self.clock, lambda site_id: self.journal_rings.set())
+        self.collect = Collect(*door)
+        parts = (Webhooks(*door), AppProxy(*door), Go(*door))
+        self.pages = Starlette(routes=[route for part in parts for route in part.routes()])
+
+    async def renew(self, *secrets: str) -> None:
+        """End the process and start another with these signing keys, newest first. Browsers are to be opened anew."""
+        await self.store.close()
+        self._open(secrets)
+        self.new_processor()
+        await self.new_sender().start()
 
     def new_sender(self) -> Sender:
         """A sender as a fresh process would have it; ``start`` is the caller's."""
@@ -198,6 +231,7 @@ class World:
             self.clock,
             outbox_rings=self.outbox_rings,
             journal_rings=self.journal_rings,
+            links=LinkTokens(SECRETS, self.site.site_id, self.site.link_seconds),
         )
         return self.sender
 
@@ -248,6 +282,19 @@ class World:
             answer = await http.post("/v1/batch", json=body, auth=(SERVER_KEY, ""))
         assert answer.json() == {"success": True}, answer.text
 
+    async def shopify(self, topic: str, payload: Mapping[str, Any], *, webhook_id: str | None = None) -> None:
+        """Shopify reports."""
+        body = msgspec.json.encode(payload)
+        headers = {
+            "X-Shopify-Topic": topic,
+            "X-Shopify-Shop-Domain": shopify.DOMAIN,
+            "X-Shopify-Webhook-Id": webhook_id or str(uuid.uuid4()),
+            "X-Shopify-Hmac-Sha256": shopify.signature(body),
+        }
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self.pages), base_url=RELAY) as http:
+            answer = await http.post("/webhooks/shopify", content=body, headers=headers)
+        assert answer.json() == {"success": True}, answer.text
+
     def dated(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """``message`` with an ID, and with its time where it says how many seconds ``ago`` it happened."""
         dated = {"messageId": str(uuid.uuid4())} | dict(message)
@@ -262,9 +309,19 @@ class World:
         def read(tx: Transaction) -> list[Row]:
             cursor = tx.connection.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            return [{name: self.opened(name, value) for name, value in zip(names, row, strict=True)} for row in cursor]
 
         return await self.store.transact(read)
+
+    def opened(self, column: str, value: Any) -> Any:
+        """What was sealed, as it was before."""
+        if not isinstance(value, bytes) or not is_sealed(value) or column not in PLACES:
+            return value
+        vault = self.store._keys.of(self.site.site_id)
+        for place in PLACES[column]:
+            with contextlib.suppress(Unreadable):
+                return vault.open(place, value).decode()
+        raise AssertionError(f"{column} does not open")
 
     async def deliveries(self, metric: str | None = None) -> list[Row]:
         """The outbox, oldest first; of one metric (without suffix) if it is named."""
@@ -311,6 +368,7 @@ class Browser:
         )
         world._browsers.append(self.http)
         self.mirror: str | None = None
+        self.handle: str | None = None
         self.context: dict[str, Any] = {}
 
     async def post(self, *messages: Mapping[str, Any]) -> httpx.Response:
@@ -324,6 +382,7 @@ class Browser:
         answer = await self.http.post("/v1/batch", content=msgspec.json.encode(body))
         assert answer.status_code == 200, answer.text
         self.mirror = answer.json().get("visitor", self.mirror)
+        self.handle = answer.json().get("handle", self.handle)
         return answer
 
     async def track(self, event: str, properties: Mapping[str, Any] | None = None, **fields: Any) -> None:

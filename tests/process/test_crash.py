@@ -1,6 +1,5 @@
 """The real program under load, killed with SIGKILL at random moments. ``--crashes 200`` is the long form."""
 
-import json
 import random
 import sqlite3
 import subprocess
@@ -13,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from e2e.servers import RelayProcess, SandboxControl, free_port, served, wait_until
+from e2e.servers import SECRET_KEY, RelayProcess, SandboxControl, free_port, served, wait_until
 from relay.delivery.claims import FEWEST_FOR_BULK
 from relay.demo.sandbox import Account, build_sandbox
 from relay.demo.sandbox.account import ALL_SCOPES
+from relay.store import journal, keyring
 from tests.process.callers import Caller, Crm, Effect, Shop, Shopper
 
 SEED = 20_261_122
@@ -107,8 +107,11 @@ def grown(callers: Sequence[Caller], before: Sequence[int]) -> bool:
 
 def in_journal(folder: Path) -> int:
     """Messages in the journal, those that were sent again included."""
+    with closing(sqlite3.connect(folder / "relay.db")) as connection:
+        keys = keyring.load(connection, [SECRET_KEY], [])
     with closing(sqlite3.connect(folder / "relay.journal.db")) as connection:
-        return sum(len(json.loads(body)["messages"]) for (body,) in connection.execute("SELECT body FROM journal"))
+        rows = connection.execute("SELECT site_id, body FROM journal")
+        return sum(len(journal.opened(keys, site_id, body).messages) for site_id, body in rows)
 
 
 def is_settled(relay: RelayProcess, folder: Path) -> bool:

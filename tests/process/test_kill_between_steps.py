@@ -128,14 +128,14 @@ async def live(folder: Path, klaviyo_url: str, clock: FakeClock, fate: Fate, *, 
         klaviyo_api_key=Secret("pk_demo"),
         klaviyo_url=klaviyo_url,
     )
-    store = SqliteStore(folder / "relay.db")
+    store = SqliteStore(folder / "relay.db", ("k",), ("shop",))
     mortal: Any = MortalStore(store, fate)
     traffic = Traffic(clock)
     client = MortalClient(site, traffic, fate)
     bell = asyncio.Event()
     try:
         sender = Sender(site, mortal, client, traffic, clock, outbox_rings=bell, journal_rings=bell)
-        processor = Processor(site, mortal, clock, secrets=("k",), journal_rings=bell, outbox_rings=bell)
+        processor = Processor(site, mortal, clock, journal_rings=bell, outbox_rings=bell)
         await sender.start()
         if not acknowledged:
             collect: Any = Collect([site], ["k"], mortal, clock, lambda _: None)

@@ -19,7 +19,7 @@ from relay.delivery.claims import FEWEST_FOR_BULK, LIVE_SECONDS
 from relay.demo.sandbox.account import ALL_SCOPES
 from relay.forget import forget
 from relay.store.retention import EVENT_SECONDS, JOURNAL_SECONDS
-from tests.integration.world import DAY, HOUR, KLAVIYO_KEY, LAMP, SECRETS, World
+from tests.integration.world import DAY, HOUR, KLAVIYO_KEY, LAMP, World
 
 REGULARS, STRANGERS, ORDERS, LINES = 10, 5, 10, 11
 #: What each stranger puts into the cart.
@@ -60,7 +60,7 @@ class Shop:
         await self.world.settle()
         self.world.sandbox.without("data-privacy:write")
         now = self.world.clock.now()
-        await forget(self.world.store, [self.world.site], "gone@harbour.example", secret=SECRETS[0], now=now)
+        await forget(self.world.store, [self.world.site], "gone@harbour.example", now=now)
         await self.world.settle()
 
     async def live_one_day(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from e2e.servers import RelayProcess, SandboxControl, free_port, served, wait_until
+from e2e.servers import SECRET_KEY, RelayProcess, SandboxControl, free_port, served, wait_until
 from relay.demo.sandbox import Account, build_sandbox
 from relay.store.postgres import PostgresStore
 from tests.postgres import Server, own_server
@@ -171,7 +171,7 @@ def at_work(relay: RelayProcess) -> set[str]:
 
 def lock(url: str, role: str, site_id: str) -> int:
     """The number of a lease."""
-    store = PostgresStore(url)
+    store = PostgresStore(url, [SECRET_KEY], ["default"])
     asyncio.run(store.close())
     return store._key(role, site_id)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from relay.pipeline.canonical import canonicalise
+from relay.pipeline.canonical import canonicalise, unreadable
+from relay.web.console.words import NOTES
 from tests.unit.words import PAGE, call, product_of, track
 
 CART = [
@@ -35,6 +36,40 @@ VALUES: dict[str, tuple[str, dict[str, Any], float | None]] = {
     "order-empty": ("Order Completed", {}, None),
     "float-dust": ("Cart Viewed", {"products": [{"sku": "a", "price": 0.1}, {"sku": "b", "price": 0.2}]}, 0.3),
 }  # fmt: skip
+
+
+OWN_VALUES: dict[str, tuple[dict[str, Any], float | None]] = {
+    "value": ({"value": 1, "total": 2, "revenue": 3}, 1.0),
+    "total": ({"total": "2.50"}, 2.5),
+    "revenue": ({"revenue": 3}, 3.0),
+    "nothing-is-something": ({"revenue": 0}, 0.0),
+    "the-next-when-one-cannot-be-read": ({"value": "a lot", "revenue": "3"}, 3.0),
+    "none": ({"value": "a lot"}, None),
+}
+
+
+@pytest.mark.parametrize(("properties", "value"), OWN_VALUES.values(), ids=OWN_VALUES)
+def test_an_own_event_is_worth_its_value_total_or_revenue(properties: dict[str, Any], value: float | None) -> None:
+    assert canonicalise(track("Quiz Done", properties)).value == value
+
+
+UNREADABLE: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "own": ("Quiz Done", {"revenue": "a lot", "currency": "Euro"}, ["unreadable_value", "unreadable_currency"]),
+    "order": ("Order Completed", {"total": [], "products": [{"sku": "a", "price": "n/a"}]},
+              ["unreadable_value", "unreadable_price"]),
+    "beaten-but-readable": ("Order Completed", {"total": 30, "revenue": "25"}, []),
+    "empty-says-nothing": ("Order Completed", {"total": "", "currency": None}, []),
+    "a-name-of-the-shops": ("Quiz Done", {"price": "n/a", "score": "high"}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "properties", "notes"), UNREADABLE.values(), ids=UNREADABLE)
+def test_amounts_that_cannot_be_read_are_named_and_stay(
+    name: str, properties: dict[str, Any], notes: list[str]
+) -> None:
+    commerce = canonicalise(track(name, properties))
+    assert list(unreadable(commerce)) == notes
+    assert set(notes) <= NOTES.keys()
 
 
 @pytest.mark.parametrize(("name", "properties", "value"), VALUES.values(), ids=VALUES)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Behaviour, Consent, Forward, PageEvents, Secret, Settings, unknown_keys
+from relay.config import Behaviour, Consent, Forward, OrderEvent, PageEvents, Secret, Settings, unknown_keys
 from relay.errors import SettingsError
 
 LEAST = {"RELAY_SECRET_KEYS": "0123456789abcdef", "RELAY_WRITE_KEY": "public"}
@@ -39,6 +39,11 @@ def test_the_least_that_starts_has_the_defaults_of_the_contract() -> None:
     assert (site.create_profiles, site.update_profiles, site.list_id) == (True, True, None)
     assert site.behaviour is Behaviour.OFF
     assert (site.page_events, site.page_details, site.metrics) == (PageEvents.OFF, True, None)
+    assert (site.events_allow, site.events_block) == (None, frozenset())
+    assert (site.order_event, site.flatten_properties) == (OrderEvent.PLACED_ORDER, False)
+    assert site.subscribe_channels == ("email",)
+    assert (site.shopify_secrets, site.shopify_domain, site.home) == ((), None, None)
+    assert (site.link_property, site.link_seconds, site.profile_parameter) == (None, 30 * 86400, None)
 
 
 GOOD = [
@@ -74,11 +79,29 @@ GOOD = [
     ("METRICS", " ", "metrics", None),
     ("BEHAVIOUR", "", "behaviour", Behaviour.OFF),
     ("BEHAVIOUR", "Suspect", "behaviour", Behaviour.SUSPECT),
+    ("EVENTS_ALLOW", "Product Added, Order Completed", "events_allow", {"Product Added", "Order Completed"}),
+    ("EVENTS_ALLOW", "none", "events_allow", frozenset()),
+    ("EVENTS_ALLOW", "", "events_allow", None),
+    ("EVENTS_BLOCK", " Product Clicked ,", "events_block", {"Product Clicked"}),
+    ("EVENTS_BLOCK", "none", "events_block", frozenset()),
+    ("EVENTS_BLOCK", " ", "events_block", frozenset()),
+    ("ORDER_EVENT", "Order_Completed", "order_event", OrderEvent.ORDER_COMPLETED),
+    ("FLATTEN_PROPERTIES", "on", "flatten_properties", True),
+    ("SUBSCRIBE_CHANNELS", " SMS , email", "subscribe_channels", ("email", "sms")),
+    ("SUBSCRIBE_CHANNELS", "sms", "subscribe_channels", ("sms",)),
+    ("SUBSCRIBE_CHANNELS", "", "subscribe_channels", ("email",)),
     *[(name.upper(), text, name, True) for name in ("email_primary", "anonymous_id", "create_profiles",
      "update_profiles", "page_details") for text in ("on", "TRUE", " yes ", "1")],
     *[(name.upper(), text, name, False) for name in ("email_primary", "anonymous_id", "create_profiles",
      "update_profiles", "page_details") for text in ("off", "false", "No", "0")],
     ("CREATE_PROFILES", "", "create_profiles", True),
+    ("ALLOWED_ORIGINS", "https://z.com,https://a.com", "home_origin", "https://z.com"),
+    ("SHOPIFY_SECRET", "one", "shopify_secrets", ("one",)),
+    ("SHOPIFY_SECRET", " new , old,", "shopify_secrets", ("new", "old")),
+    ("SHOPIFY_DOMAIN", "Shop.MyShopify.com", "shopify_domain", "shop.myshopify.com"),
+    ("LINK_PROPERTY", "BackflowLink", "link_property", "BackflowLink"),
+    ("LINK_DAYS", "7", "link_seconds", 7 * 86400),
+    ("PROFILE_PARAMETER", "tw_profile_id", "profile_parameter", "tw_profile_id"),
     ("DATABASE_URL", "sqlite:////var/lib/relay/relay.db", "database_url", "sqlite:////var/lib/relay/relay.db"),
     ("DATABASE_URL", "postgresql://db/relay", "database_url", "postgresql://db/relay"),
     ("DATABASE_URL", "postgres://db/relay", "database_url", "postgres://db/relay"),
@@ -119,6 +142,13 @@ BAD = [
     ("COUNTRY", "Germany"), ("COUNTRY", "1"),
     ("EMAIL_PRIMARY", "maybe"), ("ANONYMOUS_ID", "2"), ("CREATE_PROFILES", "none"), ("UPDATE_PROFILES", "on,off"),
     ("PAGE_DETAILS", "null"), ("PAGE_EVENTS", "on"), ("PAGE_EVENTS", "Active on Site"), ("METRICS", ","),
+    ("EVENTS_ALLOW", ", ,"), ("EVENTS_BLOCK", ","), ("ORDER_EVENT", "Placed Order"), ("ORDER_EVENT", "purchase"),
+    ("FLATTEN_PROPERTIES", "deep"), ("SUBSCRIBE_CHANNELS", "push"), ("SUBSCRIBE_CHANNELS", "email sms"),
+    ("SUBSCRIBE_CHANNELS", "email,"), ("SUBSCRIBE_CHANNELS", "none"),
+    ("SHOPIFY_DOMAIN", "shop"), ("SHOPIFY_DOMAIN", "https://shop.myshopify.com"),
+    ("LINK_PROPERTY", "Backflow Link"), ("LINK_PROPERTY", "$email"), ("LINK_PROPERTY", "1st"),
+    ("LINK_DAYS", "0"), ("LINK_DAYS", "366"), ("LINK_DAYS", "a month"),
+    ("PROFILE_PARAMETER", "_kx"), ("PROFILE_PARAMETER", "bf"), ("PROFILE_PARAMETER", "a=b"),
     ("LIST_ID", "a list"), ("LIST_ID", "../events"), ("LIST_ID", "Y6nRLr,XUepkK"),
     ("DATABASE_URL", "sqlite:///"), ("DATABASE_URL", "relay.db"), ("DATABASE_URL", "mysql://localhost/relay"),
     ("PORT", "0"), ("PORT", "65536"), ("PORT", "http"), ("PORT", "80.5"), ("PORT", "-1"),
@@ -194,6 +224,11 @@ email_primary = "off"
 list_id = "Y6nRLr"
 page_events = "viewed_page"
 metrics = ["Quiz Done", "Size Guide Opened"]
+events_allow = ["Product Added", "Quiz Done"]
+events_block = []
+order_event = "order_completed"
+flatten_properties = true
+subscribe_channels = ["email", "sms"]
 """
 
 
@@ -214,6 +249,22 @@ def test_a_file_describes_several_sites(tmp_path: Path) -> None:
     assert (rugs.create_profiles, rugs.email_primary, rugs.list_id) == (False, False, "Y6nRLr")
     assert (lamps.page_events, rugs.page_events) == (PageEvents.OFF, PageEvents.VIEWED_PAGE)
     assert (lamps.metrics, rugs.metrics) == (None, frozenset({"Quiz Done", "Size Guide Opened"}))
+    assert (lamps.events_allow, rugs.events_allow) == (None, frozenset({"Product Added", "Quiz Done"}))
+    assert (rugs.events_block, rugs.order_event) == (frozenset(), OrderEvent.ORDER_COMPLETED)
+    assert (lamps.flatten_properties, rugs.flatten_properties) == (False, True)
+    assert (lamps.subscribe_channels, rugs.subscribe_channels) == (("email",), ("email", "sms"))
+
+
+def test_shops_of_their_own_domains_have_their_own_secrets(tmp_path: Path) -> None:
+    text = "".join(
+        f'[sites.{name}]\nwrite_key = "{name}"\nshopify_secret = "s"\nshopify_domain = "{name}.myshopify.com"\n'
+        for name in ("a", "b")
+    )
+    sites = read_file(tmp_path, text, SHOPIFY_SECRET="shared").sites
+    assert [(site.shopify_secrets, site.shopify_domain) for site in sites] == [
+        (("s",), "a.myshopify.com"),
+        (("s",), "b.myshopify.com"),
+    ]
 
 
 def test_an_empty_list_of_metrics_allows_none_of_the_shops_own(tmp_path: Path) -> None:
@@ -251,6 +302,10 @@ BAD_FILES = [
     ("public server key", f'{ONE}server_key = "b"\n[sites.b]\nwrite_key = "b"', "sites.a.server_key"),
     ("two sites, one public key", f'{ONE}[sites.b]\nwrite_key = "a"', "RELAY_CONFIG"),
     ("two sites, one server key", f'{ONE}server_key="s"\n[sites.b]\nwrite_key="b"\nserver_key="s"', "RELAY_CONFIG"),
+    ("two shops without a domain", f'{ONE}shopify_secret="s"\n[sites.b]\nwrite_key="b"\nshopify_secret="s"',
+     "sites.a.shopify_domain"),
+    ("two shops of one domain", f'''{ONE}shopify_secret="s"\nshopify_domain="s.com"\n[sites.b]\nwrite_key="b"
+shopify_secret="t"\nshopify_domain="s.com"''', "sites.a.shopify_domain"),
     ("no sites", "", "RELAY_CONFIG"),
     ("empty sites", "[sites]", "RELAY_CONFIG"),
     ("sites is no table", "sites = 1", "RELAY_CONFIG"),
@@ -259,7 +314,7 @@ BAD_FILES = [
     ("no TOML", "[sites", "RELAY_CONFIG"),
     ("a key twice", f'{ONE}write_key = "b"', "RELAY_CONFIG"),
     ("a site twice", f"{ONE}{ONE}", "RELAY_CONFIG"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "key"), [row[1:] for row in BAD_FILES], ids=[row[0] for row in BAD_FILES])

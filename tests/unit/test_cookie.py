@@ -81,16 +81,19 @@ def test_a_token_is_due_after_a_day(age: float, due: bool) -> None:
     assert Visit(VISITOR, int(NOW), int(NOW)).is_due(NOW + age) is due
 
 
-def test_a_mirror_is_no_cookie_and_a_cookie_is_no_mirror() -> None:
+def test_cookie_mirror_and_handle_are_not_each_other() -> None:
     ours = tokens()
-    assert ours.read_cookie(ours.mirror(VISITOR, 1)) is None
-    assert ours.read_mirror(ours.cookie(VISITOR, 1)) is None
-    assert ours.cookie(VISITOR, 1) != ours.mirror(VISITOR, 1)
+    made = {"cookie": ours.cookie, "mirror": ours.mirror, "handle": ours.handle}
+    read = {"cookie": ours.read_cookie, "mirror": ours.read_mirror, "handle": ours.read_handle}
+    for name, make in made.items():
+        readers = [reader for reader in read if read[reader](make(VISITOR, 1)) is not None]
+        assert readers == [name]
 
 
 def test_a_token_is_good_for_its_own_site_only() -> None:
     assert tokens(site_id="other").read_cookie(tokens().cookie(VISITOR, 1)) is None
     assert tokens(site_id="other").read_mirror(tokens().mirror(VISITOR, 1)) is None
+    assert tokens(site_id="other").read_handle(tokens().handle(VISITOR, 1)) is None
 
 
 def test_every_single_changed_character_is_noticed() -> None:
@@ -106,6 +109,7 @@ def test_every_single_changed_character_is_noticed() -> None:
 def test_no_text_is_taken_for_a_token(text: str) -> None:
     assert tokens().read_cookie(text) is None
     assert tokens().read_mirror(text) is None
+    assert tokens().read_handle(text) is None
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", f"{VISITOR}.1.x", "\xff" * 40, "a" * 8000, f"{VISITOR}.1..", "\x00"])
@@ -119,6 +123,7 @@ def test_damaged_tokens_are_nobody(value: str) -> None:
 def test_old_keys_are_accepted_and_the_newest_signs() -> None:
     rotated = tokens(NEW_KEY, KEY)
     assert rotated.read_cookie(tokens(KEY).cookie(VISITOR, 1)) == Visit(VISITOR, 1, int(NOW))
+    assert rotated.read_handle(tokens(KEY).handle(VISITOR, 1)) == Visit(VISITOR, 1, int(NOW))
     assert rotated.cookie(VISITOR, 1) == tokens(NEW_KEY).cookie(VISITOR, 1)
     assert tokens(KEY).read_cookie(rotated.cookie(VISITOR, 1)) is None
 

@@ -59,6 +59,7 @@ def test_every_class_says_in_words_what_it_rests_on() -> None:
         pytest.param(Evidence.ORDER, Recognition.COOKIE, 0.99, "reported an order", id="order, by cookie"),
         pytest.param(Evidence.ORDER, Recognition.MIRROR, 0.98, "its cookie was gone", id="order, by mirror"),
         pytest.param(Evidence.KX, Recognition.MIRROR, 0.9, "opened a Klaviyo link", id="link, by mirror"),
+        pytest.param(Evidence.ORDER, Recognition.HANDLE, 0.97, "put into the cart", id="order, by the cart's handle"),
     ],
 )
 def test_a_chain_is_as_sure_as_its_weakest_step(

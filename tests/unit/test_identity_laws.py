@@ -14,9 +14,11 @@ import relay.store
 from relay.config import Site
 from relay.identity.evidence import Recognition
 from relay.identity.identifiers import PRECEDENCE, Claims, Identifier, IdentifierKind
+from relay.identity.traces import Trace
 from relay.model import Kind, Message, Trust
 from relay.pipeline.attribute import Attribution, attribute
 from relay.pipeline.sender import Sender
+from relay.store import keyring, sealing
 from relay.store.base import Transaction
 
 SITE = Site(site_id="shop", write_key="pk")
@@ -88,16 +90,22 @@ class World:
     def __init__(self, connection: sqlite3.Connection) -> None:
         for migration in SCHEMA:
             connection.executescript(migration.read_text())
-        self.tx = Transaction.on(connection)
+        keys = keyring.load(connection, ["a key"], ["shop"])
+        sealing.sqlite(connection, keys)
+        self.tx = Transaction.on(connection, keys)
         self.now = 1_000_000.0
         self._numbers = itertools.count()
 
     def hear(self, call: Call) -> Attribution:
         self.now += call.seconds
-        message = Message(type="identify", message_id=f"m{next(self._numbers)}", occurred_at=self.now)
+        return self.hear_at(call, self.now, f"m{next(self._numbers)}")
+
+    def hear_at(self, call: Call, at: float, message_id: str, traces: tuple[Trace, ...] = ()) -> Attribution:
+        """``call`` as it happened at ``at``, whenever it arrives."""
+        message = Message(type="identify", message_id=message_id, occurred_at=at)
         claims = Claims(identifiers=call.identifiers, exchange_id=call.exchange_id)
         recognition = Recognition.COOKIE if call.visitor else Recognition.NONE
-        sender = Sender(trust=call.trust, visitor_id=call.visitor, recognition=recognition, now=self.now)
+        sender = Sender(trust=call.trust, visitor_id=call.visitor, recognition=recognition, now=at, traces=traces)
         return attribute(self.tx, SITE, message, call.kind, claims, sender)
 
     def owners(self, *kinds: tuple[Identifier, ...]) -> dict[Identifier, str]:

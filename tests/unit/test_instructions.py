@@ -20,11 +20,13 @@ AT = 1_800_000_000.0
 EARLIER, EARLIER_AT = "2026-01-15T08:00:00Z", 1_768_464_000.0
 
 
-def asked(trust: Trust = Trust.SERVER, default: str | None = None, **fields: Any) -> Instructions:
+def asked(
+    trust: Trust = Trust.SERVER, default: str | None = None, channels: tuple[str, ...] = ("email",), **fields: Any
+) -> Instructions:
     fields.setdefault("type", "identify")
     message = Message(message_id="m1", occurred_at=AT, **fields)
     said = claims(message, Commerce(kind=Kind.OTHER, name=""), trust, "DE")
-    return instructions(message, said, trust, default)
+    return instructions(message, said, trust, default, channels)
 
 
 def marketing(*channels: str, list_id: str | None = None, **fields: Any) -> SubscriptionChange:
@@ -159,6 +161,25 @@ def test_subscribing(
     found = asked(default=DEFAULT, traits=BOTH | ({"properties": said} if nested else said))
     assert (found.subscribe, found.unsubscribe, found.notes) == (change, None, notes)
     assert found.is_dated is (change is not None and change.consented_at == EARLIER_AT)
+
+
+@pytest.mark.parametrize(
+    ("channels", "said", "meant"),
+    [
+        (("email", "sms"), {}, ("email", "sms")),
+        (("sms",), {}, ("sms",)),
+        (("email", "sms"), {"consent": ["email"]}, ("email",)),
+        (("email", "sms"), {"smsConsent": False}, ("email",)),
+        (("sms",), {"consent": "email", "smsConsent": True}, ("email", "sms")),
+    ],
+)
+def test_the_site_says_what_an_opt_in_is_for_that_names_no_channel(
+    channels: tuple[str, ...], said: dict[str, Any], meant: tuple[str, ...]
+) -> None:
+    found = asked(channels=channels, traits=BOTH | {"properties": {"subscribe": True} | said})
+    assert found.subscribe == marketing(*meant)
+    left = asked(channels=channels, traits=BOTH | {"properties": {"subscribe": False}})
+    assert left.unsubscribe == marketing("email", "sms"), "who wants no more wants none, whatever the setting"
 
 
 UNSUBSCRIPTIONS: dict[str, tuple[dict[str, Any], SubscriptionChange]] = {
@@ -390,7 +411,7 @@ def test_what_is_remembered_of_a_person(
 
 def test_what_is_cleared_is_cleared_however_it_is_spelt() -> None:
     told = of_the_person({}, ProfilePatch(unset=("firstName",)))
-    assert set(told) == {"firstName", "first_name", "$first_name", "name"}
+    assert set(told) == {"firstName", "first_name", "firstname", "$first_name", "name"}
     assert set(told.values()) == {""}
 
 

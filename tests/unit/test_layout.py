@@ -12,17 +12,20 @@ ROOT = Path(relay.__file__).parent
 #: Rules without I/O: tested as tables, and free of everything that talks to the world.
 PURE = {
     "relay.model", "relay.errors", "relay.clock", "relay.identity.cookie", "relay.identity.evidence",
-    "relay.identity.identifiers", "relay.identity.resolve", "relay.identity.behaviour",
-    "relay.pipeline.parse", "relay.pipeline.mend",
+    "relay.identity.identifiers", "relay.identity.resolve", "relay.identity.link_token",
+    "relay.identity.behaviour",
+    "relay.pipeline.parse", "relay.pipeline.mend", "relay.pipeline.shopify_webhooks",
+    "relay.pipeline.shopify_resources",
     "relay.pipeline.canonical", "relay.pipeline.vocabulary", "relay.pipeline.products", "relay.pipeline.shopify",
     "relay.pipeline.values", "relay.pipeline.consent", "relay.pipeline.decide", "relay.pipeline.addresses",
     "relay.pipeline.instructions", "relay.pipeline.optin", "relay.pipeline.metrics", "relay.pipeline.pages",
+    "relay.pipeline.event_lists",
     "relay.klaviyo.mapping", "relay.klaviyo.custom", "relay.klaviyo.links", "relay.klaviyo.patches",
     "relay.klaviyo.traits",
     "relay.klaviyo.properties", "relay.klaviyo.profiles", "relay.klaviyo.limits", "relay.klaviyo.currencies",
     "relay.klaviyo.answer", "relay.klaviyo.bulk", "relay.klaviyo.consent", "relay.klaviyo.lists",
     "relay.klaviyo.subscriptions", "relay.klaviyo.endpoints", "relay.delivery.breaker",
-    "relay.delivery.policy", "relay.delivery.states", "relay.delivery.quota",
+    "relay.delivery.policy", "relay.delivery.states", "relay.delivery.quota", "relay.store.vault",
 }  # fmt: skip
 #: What talks to a database, a socket or a person.
 WORLDLY = {"relay.store", "relay.web", "relay.klaviyo.client", "relay.delivery.worker", "relay.app", "relay.cli"}

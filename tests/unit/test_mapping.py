@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from relay.config import PageEvents
+from relay.config import OrderEvent, PageEvents
+from relay.identity.identifiers import Identifier, IdentifierKind, claims
 from relay.klaviyo.links import page_link
 from relay.klaviyo.mapping import STANDARD_METRICS, actions, event_body, metric_name, unique_id
-from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient
+from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient, Trust
 from relay.pipeline.canonical import canonicalise
+from relay.pipeline.instructions import instructions, of_the_person
 
 ADA = Recipient(email="ada@shop.example")
 PROOF = Proof(reason=Reason.KLAVIYO_UNIDENTIFIED, evidence="checkout e-mail, then cookie", confidence=0.95)
@@ -110,6 +112,13 @@ def test_an_order_becomes_one_event_and_one_more_for_each_line() -> None:
     )
 
 
+def test_an_order_may_keep_its_name_and_has_the_same_id_under_both() -> None:
+    order = Commerce(kind=Kind.ORDER_COMPLETED, name="Order Completed", items=(LAMP,), order=Order(order_id="1042"))
+    placed, completed = actions(order), actions(order, order_event=OrderEvent.ORDER_COMPLETED)
+    assert [action.metric for action in completed] == ["Order Completed", "Ordered Product"]
+    assert [unique_id(a, "m1", order) for a in placed] == [unique_id(a, "m1", order) for a in completed]
+
+
 @pytest.mark.parametrize(
     ("setting", "found"),
     [
@@ -126,7 +135,7 @@ def test_a_page_becomes_what_the_site_wants(setting: PageEvents, found: list[tup
 
 def test_the_standard_metrics_are_all_that_the_relay_names_itself() -> None:
     own = {metric for several in METRICS.values() for _, metric in several} - {"any"}
-    assert own | {"Ordered Product", "Active on Site", "Viewed Page"} == STANDARD_METRICS
+    assert own | {"Ordered Product", "Order Completed", "Active on Site", "Viewed Page"} == STANDARD_METRICS
 
 
 def test_a_group_or_alias_call_becomes_no_metric() -> None:
@@ -532,6 +541,47 @@ def test_names_of_the_persons_own_properties_are_avoided() -> None:
     assert properties(viewed) == LAMP_PROPERTIES | {"event_title": "Lamp!"}
 
 
+FLATTENED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "objects": ({"gift": {"note": {"text": "Hi", "lines": 2}}}, {"gift.note.text": "Hi", "gift.note.lines": 2}),
+    "objects-in-lists": (
+        {"answers": [{"q": 1, "a": "x"}, {"q": 2}]}, {"answers[0].q": 1, "answers[0].a": "x", "answers[1].q": 2},
+    ),
+    "plain-lists-stay": ({"tags": ["a", "b"]}, {"tags": ["a", "b"]}),
+    "lists-in-objects": ({"quiz": {"tags": ["a"]}}, {"quiz.tags": ["a"]}),
+    "a-plain-name-wins": ({"a": {"b": 1}, "a.b": 2}, {"a.b": 2}),
+    "a-profiles-name": ({"location": {"city": "Rome"}}, {"event_location.city": "Rome"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "expected"), FLATTENED.values(), ids=FLATTENED)
+def test_own_objects_are_taken_apart_where_the_site_wants(sent: dict[str, Any], expected: dict[str, Any]) -> None:
+    quiz = Commerce(kind=Kind.OTHER, name="Quiz Done", properties=sent)
+    assert body(quiz, flatten=True)["properties"] == expected | BACKFLOW
+
+
+def test_own_objects_stay_whole_by_default() -> None:
+    quiz = Commerce(kind=Kind.OTHER, name="Quiz Done", properties={"gift": {"note": "Hi"}})
+    assert body(quiz)["properties"] == {"gift": {"note": "Hi"}} | BACKFLOW
+
+
+def test_flattening_leaves_the_items_of_templates_and_takes_a_profiles_objects_apart() -> None:
+    cart = Commerce(kind=Kind.CART_VIEWED, name="Cart Viewed", items=(LAMP,), properties={"gift": {"note": "Hi"}})
+    ada = Recipient(email="ada@shop.example", traits={"plan": {"name": "gold"}, "firstName": "Ada"})
+    sent = body(cart, recipient=ada, flatten=True)
+    assert sent["properties"]["Items"] == [LAMP_ITEM]
+    assert sent["properties"]["gift.note"] == "Hi"
+    profile = sent["profile"]["data"]["attributes"]
+    assert (profile["first_name"], profile["properties"]["plan.name"]) == ("Ada", "gold")
+
+
+def test_a_large_object_does_not_take_the_place_of_plain_properties() -> None:
+    deep = {"deep": {f"n{number}": number for number in range(1000)}, "plain": "kept"}
+    held = body(Commerce(kind=Kind.OTHER, name="any", properties=deep), flatten=True)["properties"]
+    assert held["plain"] == "kept"
+    assert held["BackflowTrimmed"] is True
+    assert len(held) <= 400
+
+
 def test_nobody_speaks_in_the_name_of_backflow() -> None:
     forged = {"BackflowReason": "forward_all", "BackflowConfidence": 1, "BackflowTrimmed": True, "BackflowNew": 1}
     assert properties(other("Own", **forged)) == {}
@@ -587,6 +637,29 @@ def test_the_same_product_becomes_the_same_event_from_every_source(name: str, se
             {"ProductID": "p1", "SKU": "S", "ProductName": "Lamp", "Quantity": 2, "ItemPrice": 12.5, "RowTotal": 25.0},
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", ["identify", "track", "group"])
+def test_no_step_changes_the_message_so_that_the_next_one_misses_something(type_: str) -> None:
+    person = {"email": "ada@shop.example", "phone": "+4930901820", "address": {"city": "Rome"}}
+    words = {"subscribe": True, "listId": "Y6nRLr", "consent": ["email", "sms"]}
+    properties = {"email": "ada@shop.example", "phone": "+4930901820", "customer": {"email": "ada@shop.example"}}
+    message = Message(
+        type=type_, message_id="m", occurred_at=1.0, event="Order Completed", user_id="7", group_id="Y6nRLr",
+        traits=person | {"properties": words}, context={"traits": person},
+        properties=properties | {"order_id": "1", "total": "5", "products": [{"product_id": "p1", "price": "5"}]},
+        integrations={"Klaviyo": {"fieldsToAppend": ["tags"], "fieldsToUnset": ["plan"]}},
+    )  # fmt: skip
+    before = copy.deepcopy(message)
+    for _ in range(2):
+        commerce = canonicalise(message)
+        said = claims(message, commerce, Trust.SERVER, None)
+        asked = instructions(message, said, Trust.SERVER, None)
+        ada = Recipient(email="ada@shop.example", traits=of_the_person(said.traits, asked.patch))
+        for action in actions(commerce):
+            body(commerce, action, recipient=ada)
+        assert message == before
+        assert Identifier(IdentifierKind.EMAIL, "ada@shop.example") in said.identifiers
 
 
 def test_a_body_is_json() -> None:

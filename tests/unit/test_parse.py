@@ -103,6 +103,18 @@ def test_the_whole_message_is_read_again_by_the_processor() -> None:
     assert (message.context, message.integrations) == ({"c": {"d": True}}, {"All": False})
 
 
+def test_where_an_identify_comes_from_is_read_of_its_context() -> None:
+    context = {
+        "ip": "192.0.2.7",
+        "location": {"latitude": 51.5, "longitude": -0.1, "city": "London"},
+        "traits": {"plan": "gold", "ip": "192.0.2.8"},
+    }
+    body = Raw(msgspec.json.encode({"type": "identify", "traits": {"email": "ann@mail.com"}, "context": context}))
+    traits = {"email": "ann@mail.com", "plan": "gold", "ip": "192.0.2.8", "latitude": 51.5, "longitude": -0.1}
+    assert parse.read_body(parse.Received("identify", "m1", 1.0, body)).traits == traits
+    assert parse.read_body(parse.Received("track", "m1", 1.0, body)).traits == {"email": "ann@mail.com"}
+
+
 def test_null_is_the_same_as_absent() -> None:
     names = ("userId", "previousId", "groupId", "anonymousId", "name", "traits", "properties", "context", "timestamp")
     message = read_body(keep({"type": "page", "messageId": "m"} | dict.fromkeys(names)))

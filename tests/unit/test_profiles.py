@@ -156,6 +156,14 @@ TRAITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "coordinates": (
         {"location": {"latitude": "51.5", "longitude": -0.1}}, {"location": {"latitude": 51.5, "longitude": -0.1}},
     ),
+    "every-name-of-the-field": (
+        {"firstname": "Ada", "lastname": "L", "company": "E", "image": "https://a.example/i", "state": "LDN",
+         "postalCode": "N1", "lat": 1, "long": 2, "ip": " 192.0.2.7 ", "locale": "en-GB"},
+        {"first_name": "Ada", "last_name": "L", "organization": "E", "image": "https://a.example/i", "locale": "en-GB",
+         "location": {"region": "LDN", "zip": "N1", "latitude": 1, "longitude": 2, "ip": "192.0.2.7"}},
+    ),
+    "ip-version-6": ({"address": {"ip": "2001:DB8::1"}}, {"location": {"ip": "2001:db8::1"}}),
+    "no-ip": ({"ip": "home"}, {"properties": {"ip": "home"}}),
     "no-coordinates": (
         {"latitude": 91, "longitude": "east"}, {"properties": {"latitude": 91, "longitude": "east"}},
     ),

@@ -261,6 +261,7 @@ def test_text_of_visitors_is_escaped(visitor: Visitor) -> None:
         ("/thank-you/none", 404),
         ("/nowhere", 404),
         ("/demo/email-link?email=mia@harbour.example", 404),
+        ("/demo/backflow-link", 405),
         ("/pictures/dome-lamp/sage.svg", 200),
         ("/pictures/dome-lamp/moss.svg", 404),
     ],

@@ -15,6 +15,7 @@ from relay.identity.evidence import Evidence
 from relay.model import Commerce, Kind, Message, Product
 from relay.pipeline.suspect import judge, suspect
 from relay.pipeline.work import Work
+from relay.store import keyring
 from relay.store.base import Transaction
 from tests import factories
 from tests.factories import NOW
@@ -42,7 +43,7 @@ class Desk:
         for migration in SCHEMA:
             connection.executescript(migration.read_text())
         self._database = Counted(connection)
-        self.tx = Transaction.on(self._database)
+        self.tx = Transaction.on(self._database, keyring.load(connection, ["a key"], ["shop"]))
 
     def message(self, visitor: str, *products: str, site: Any = SITE) -> int:
         """How many statements a message about these products costs."""
@@ -52,7 +53,6 @@ class Desk:
             site=site,
             entry=factories.entry(visitor_id=visitor),
             message=Message(type="track", message_id="m", occurred_at=NOW),
-            secrets=("a-key",),
             now=NOW,
             commerce=Commerce(kind=Kind.CART_VIEWED, name="Cart Viewed", items=lines),
         )

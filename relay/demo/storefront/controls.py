@@ -12,6 +12,8 @@ from relay.demo.storefront.forms import read_form, text
 from relay.demo.storefront.pages import page, render
 from relay.demo.storefront.shop import KLAVIYO_COOKIE, NAME, Shop, local_path
 
+#: The profile property in which the demo's relay leaves the token for links.
+LINK_PROPERTY = "BackflowLink"
 _CAMPAIGN = {"utm_source": "klaviyo", "utm_medium": "email", "utm_campaign": "Welcome back"}
 
 
@@ -20,6 +22,7 @@ def routes() -> list[Route]:
         Route("/demo/klaviyo", block_klaviyo, methods=["POST"]),
         Route("/demo/forget", forget),
         Route("/demo/email-link", email_link, methods=["GET", "POST"]),
+        Route("/demo/backflow-link", backflow_link, methods=["POST"]),
     ]
 
 
@@ -63,3 +66,27 @@ async def email_link(request: Request) -> Response:
         problem = f"Klaviyo's stand-in did not answer, so {NAME} could not make an e-mail link."
         return page(request, "problem.html", status=502, problem=problem)
     return RedirectResponse("/?" + urlencode({"_kx": exchange_id, **_CAMPAIGN}), 302)
+
+
+async def backflow_link(request: Request) -> Response:
+    """Arrive by a link of the shop's own: the token is the one on the profile at Klaviyo, as a template prints it."""
+    shop: Shop = request.app.state.shop
+    if shop.sandbox_url is None:
+        return page(request, "not_found.html", status=404)
+    email = text(await read_form(request), "email").lower()
+    if not is_email(email):
+        return page(request, "problem.html", status=422, problem="That is not an e-mail address.")
+    try:
+        async with httpx.AsyncClient(timeout=5) as client:
+            answer = await client.get(f"{shop.sandbox_url}/_sandbox/state")
+            answer.raise_for_status()
+            profiles = [profile for profile in answer.json()["profiles"] if profile["email"] == email]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        problem = f"Klaviyo's stand-in did not answer, so {NAME} could not make the link."
+        return page(request, "problem.html", status=502, problem=problem)
+    token = profiles[0]["properties"].get(LINK_PROPERTY) if profiles else None
+    if not token:
+        problem = "Backflow has not told Klaviyo of this person yet: leave the address in a form of the shop first."
+        return page(request, "problem.html", status=404, problem=problem)
+    relay = shop.tag_url.partition("/tag.js")[0]
+    return RedirectResponse(f"{relay}/go?" + urlencode({"bf": token, "to": "/", **_CAMPAIGN}), 302)

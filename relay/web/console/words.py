@@ -65,6 +65,9 @@ REASONS: dict[Reason, str] = {
         "This came with an import of old events. Joining a list now would start that list's flows, so nobody is put on"
         " one; events and profiles of the import are told to Klaviyo."
     ),
+    Reason.EVENT_NOT_ALLOWED: (
+        "The shop's lists of events (RELAY_EVENTS_ALLOW, RELAY_EVENTS_BLOCK) keep events of this name here."
+    ),
     Reason.METRIC_NOT_ALLOWED: (
         "This event's name is not in the shop's list of metrics (RELAY_METRICS), so Klaviyo gets no metric of it."
     ),
@@ -99,6 +102,10 @@ DROPS: dict[DropReason, str] = {
     DropReason.INVALID_TIMESTAMP: "with a time that cannot be read or cannot be true",
     DropReason.CONSENT: "the shopper has not given consent, or refused it: counted, nothing kept",
     DropReason.BOT: "sent by a search engine or another robot",
+    DropReason.UNKNOWN_TOPIC: "a webhook on a topic the relay has no use for",
+    DropReason.TEST_ORDER: "a test order of the shop's own",
+    DropReason.NOTHING_TO_TELL: "a webhook that says nothing for Klaviyo, such as a checkout without an address yet",
+    DropReason.INVALID_LINK: "a link whose token is not ours, or too old: the shopper got to the shop, nobody was tied",
     DropReason.PROCESSING_FAILED: (
         "a fault of the relay: kept in the journal for seven days; the log says what went wrong"
     ),
@@ -150,6 +157,9 @@ NOTES: dict[str, str] = {
     "unreadable_audience": "an audience without a true or false, or without the ID of its list: left out",
     "email_without_address": "a wish for e-mails without a valid address: left out",
     "sms_without_phone": "a wish for SMS without a valid phone number: left out",
+    "unreadable_value": "a value, total or revenue that is no number: the event goes without it",
+    "unreadable_price": "a price that is no number: left as it is among the properties",
+    "unreadable_currency": "a currency that is no code of three letters: the event goes without it",
     "unreadable_patch": "a property to clear, append or take away that has no name or value for that: left out",
 }
 

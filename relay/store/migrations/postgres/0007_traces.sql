@@ -30,10 +30,11 @@ CREATE TABLE IF NOT EXISTS proofs (
     PRIMARY KEY (site_id, delivery_id)
 );
 
--- When a visitor last signed out, whoever it was: a cookie that another script left behind is of before.
-CREATE TABLE IF NOT EXISTS sign_outs (
+-- When all of a visitor's ties last ended (signed out, consent withdrawn): what happened before ties it no more.
+CREATE TABLE IF NOT EXISTS unties (
     site_id TEXT NOT NULL,
     visitor_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
     at DOUBLE PRECISION NOT NULL,
-    PRIMARY KEY (site_id, visitor_id)
+    PRIMARY KEY (site_id, visitor_id, reason)
 );

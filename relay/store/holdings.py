@@ -1,0 +1,87 @@
+"""Everything the state holds of one person, in SQL, opened: what an export hands out. Reads only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from relay.store.connection import Connection
+from relay.store.keyring import Keyring
+from relay.store.ledger import BODY
+from relay.store.outbox import SEALED, marks
+
+Row = dict[str, Any]
+
+
+class Holdings:
+    """Rows by their person or visitor, as they are kept, inside a transaction."""
+
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
+        self._connection = connection
+        self._keys = keys
+
+    def identifiers(self, site_id: str, persons: Sequence[str]) -> list[Row]:
+        columns = "kind, value, person_id, trust, first_at, last_at, message_id"
+        rows = self._rows("identifiers", columns, site_id, {"person_id": persons}, "kind, first_at")
+        vault = self._keys.of(site_id)
+        return [row | {"value": vault.open(f"identifiers.{row['kind']}", row["value"]).decode()} for row in rows]
+
+    def persons(self, site_id: str, persons: Sequence[str]) -> list[Row]:
+        return self._rows("persons", "person_id, created_at", site_id, {"person_id": persons}, "created_at")
+
+    def links(self, site_id: str, persons: Sequence[str]) -> list[Row]:
+        """Live and ended ones."""
+        columns = "visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at, end_reason"
+        return self._rows("links", columns, site_id, {"person_id": persons}, "first_at")
+
+    def merges(self, site_id: str, persons: Sequence[str]) -> list[Row]:
+        columns = "source_id, target_id, message_id, created_at, revoked_at"
+        found = {"source_id": persons, "target_id": persons}
+        return self._rows("merges", columns, site_id, found, "created_at")
+
+    def events(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
+        """Those of the visitors, and those of which something is or was to be told of the persons."""
+        columns = "event_id, source, message_id, visitor_id, kind, name, occurred_at, received_at, body"
+        rows = self._rows("events", columns, site_id, {"visitor_id": visitors}, "event_id")
+        told = {row["event_id"] for row in self.deliveries(site_id, persons, []) if row["event_id"] is not None}
+        others = sorted(told - {row["event_id"] for row in rows})
+        for start in range(0, len(others), 500):
+            rows += self._rows("events", columns, site_id, {"event_id": others[start : start + 500]}, "event_id")
+        vault = self._keys.of(site_id)
+        rows.sort(key=lambda row: row["event_id"])
+        return [row | {"body": msgspec.json.decode(vault.open(BODY, row["body"]))} for row in rows]
+
+    def deliveries(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
+        columns = (
+            "delivery_id, kind, unique_id, event_id, metric, visitor_id, person_id, occurred_at, created_at, state,"
+            " reason, cause, evidence, confidence, backfill, due_at, attempts, status, error, settled_at, payload,"
+            " recipient"
+        )
+        found = {"person_id": persons, "visitor_id": visitors}
+        rows = self._rows("deliveries", columns, site_id, found, "delivery_id")
+        vault = self._keys.of(site_id)
+        for row in rows:
+            for name, place in SEALED.items():
+                if row[name] is not None:
+                    row[name] = _readable(vault.open(place, row[name]))
+        return rows
+
+    def _rows(self, table: str, columns: str, site_id: str, found: dict[str, Sequence[Any]], order: str) -> list[Row]:
+        """Rows where one of the columns in ``found`` has one of its values."""
+        wheres = [f"{name} IN ({marks(values)})" for name, values in found.items() if values]
+        if not wheres:
+            return []
+        names = [name.strip() for name in columns.split(",")]
+        rows = self._connection.execute(
+            f"SELECT {columns} FROM {table} WHERE site_id = ? AND ({' OR '.join(wheres)}) ORDER BY {order}",
+            [site_id, *(value for values in found.values() for value in values)],
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _readable(plain: bytes) -> Any:
+    """JSON as what it says, anything else as text."""
+    try:
+        return msgspec.json.decode(plain)
+    except (msgspec.DecodeError, ValueError):
+        return plain.decode()

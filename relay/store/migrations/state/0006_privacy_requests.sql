@@ -1,0 +1,10 @@
+-- What a shop asks on behalf of its customers. The subject is emptied once the request has been carried out.
+CREATE TABLE IF NOT EXISTS privacy_requests (
+    site_id TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    received_at REAL NOT NULL,
+    done_at REAL,
+    PRIMARY KEY (site_id, request_id)
+) WITHOUT ROWID;

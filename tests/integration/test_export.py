@@ -1,0 +1,110 @@
+"""Export: all that is held of a person, as JSON, and nothing of anybody else."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from relay.export import export
+from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.subject import Asker, Whom
+from tests.integration.test_forget import ANN, BOB, PHONE, erase, full_life
+from tests.integration.world import LAMP, MINUTE, World, in_world
+
+
+async def exported(world: World, whom: Whom = ANN, by: Asker = Asker.OPERATOR) -> dict[str, list[dict[str, Any]]]:
+    document = await export(world.store, [world.site], whom, now=world.clock.now(), by=by)
+    held: dict[str, list[dict[str, Any]]] = msgspec.json.decode(msgspec.json.encode(document))["sites"]["shop"]
+    return held
+
+
+@in_world(country="US")
+async def test_everything_held_of_a_person_is_handed_out(world: World) -> None:
+    await full_life(world)
+    held = await exported(world)
+    assert {name for name, rows in held.items() if rows} == {
+        "identifiers", "persons", "visitors", "merges", "events", "deliveries", "journal",
+    }  # fmt: skip
+    values = {(each["kind"], each["value"]): each for each in held["identifiers"]}
+    assert {("email", ANN), ("phone", PHONE), ("customer_id", "customer-ann")} <= set(values)
+    assert values["email", ANN]["trust"] == "klaviyo"
+    assert values["email", ANN]["first_at"].endswith("+00:00")
+    assert any(each["traits"].get("firstName") == "Annabel" for each in held["persons"])
+    link = next(each for each in held["visitors"] if each["evidence"] == "kx")
+    assert "opened a Klaviyo link" in link["evidence_in_words"]
+    assert {each["end_reason"] for each in held["visitors"]} >= {None, "signed_out"}
+    assert any("Sea Street" in str(each["body"]) for each in held["events"])
+    assert {each["state"] for each in held["deliveries"]} >= {"delivered", "held"}
+    assert all(each["reason"] for each in held["deliveries"])
+    assert any("Annabel" in str(each["messages"]) for each in held["journal"])
+
+
+@in_world()
+async def test_nothing_of_anybody_else_is_handed_out(world: World) -> None:
+    ann, bob = world.browser(), world.browser()
+    await ann.identify(email=ANN)
+    await bob.identify(email=BOB)
+    await bob.track("Product Viewed", LAMP)
+    await world.pass_hold()
+    assert BOB not in str(await exported(world))
+    assert len((await exported(world, BOB))["events"]) == 2
+
+
+@in_world()
+async def test_what_others_did_in_the_same_browser_is_theirs(world: World) -> None:
+    shared = world.browser()
+    await shared.identify(email=ANN)
+    await shared.identify(email=BOB)
+    await shared.track("Product Viewed", LAMP | {"name": "Bob's present"})
+    await world.process()
+    assert "Bob's present" not in str((await exported(world))["events"])
+
+
+@in_world()
+async def test_a_request_that_is_not_processed_yet_is_handed_out(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    held = await exported(world)
+    assert held["identifiers"] == []
+    assert ANN in str(held["journal"])
+
+
+@pytest.mark.parametrize(
+    "whom",
+    [
+        pytest.param(Identifier(IdentifierKind.CUSTOMER_ID, "7"), id="customer ID"),
+        pytest.param(
+            (Identifier(IdentifierKind.CUSTOMER_ID, "7"), Identifier(IdentifierKind.EMAIL, BOB)), id="several"
+        ),
+    ],
+)
+@in_world()
+async def test_a_person_may_be_named_by_any_identifier(world: World, whom: Whom) -> None:
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    await world.process()
+    held = await exported(world, whom, Asker.SHOPIFY)
+    assert {each["value"] for each in held["identifiers"]} == {"7", ANN}
+    (line,) = await world.store.read(lambda tx: tx.privacy.audit("shop", limit=9, subject=("customer_id", "7")))
+    assert (line.action, line.asked_by, line.counts["identifiers"]) == ("export", "shopify", 2)
+
+
+@in_world()
+async def test_somebody_unknown_has_nothing(world: World) -> None:
+    assert not any((await exported(world)).values())
+
+
+@in_world(country="US")
+async def test_of_an_erased_person_there_is_nothing_left_to_hand_out(world: World) -> None:
+    await full_life(world)
+    await erase(world)
+    await world.settle(MINUTE)
+    await world.keep_house()
+    assert not any((await exported(world)).values())
+
+
+@in_world()
+async def test_what_is_no_address_is_refused(world: World) -> None:
+    with pytest.raises(ValueError, match="e-mail address"):
+        await exported(world, "ann at mail dot com")
+    with pytest.raises(ValueError, match="identifier"):
+        await exported(world, ())
+    assert await world.rows("SELECT * FROM audit") == []
