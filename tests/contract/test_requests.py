@@ -26,6 +26,7 @@ KEPT = {
     "forgotten",
     "destinations",
     "metrics",
+    "comparisons",
     "privacy_requests",
     "leases",
     "data_keys",
