@@ -74,7 +74,7 @@ def _forget(tx: Transaction, site_id: str, named: Collection[Identifier], by: As
     tx.privacy.plan_scrub(site_id, found.marks, erased_at=now)
     for visitor in found.own:
         tx.traces.forget(site_id, visitor)
-    tx.sketches.forget(site_id, visitors=found.own, persons=found.persons)
+    tx.sketches.forget(site_id, visitors=found.visitors, persons=found.persons)
     first_person = next(iter(found.persons), None)
     requests = list(_requests(site_id, found.identifiers, first_person, now))
     for request in requests:

@@ -15,9 +15,8 @@ Invariants kept here:
   before.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from hashlib import blake2b
 from math import exp2, log2
 from typing import Any
 
@@ -91,9 +90,14 @@ _CART_KINDS = frozenset({Kind.PRODUCT_ADDED, Kind.CART_VIEWED, Kind.CHECKOUT_STA
 
 
 def items(
-    context: Mapping[str, Any], commerce: Commerce, *, network: str | None, browser: str | None, key: str, site_id: str
+    context: Mapping[str, Any],
+    commerce: Commerce,
+    *,
+    network: str | None,
+    browser: str | None,
+    code: Callable[[Feature, str], bytes],
 ) -> list[Item]:
-    """What a browser's message shows of its visitor. ``key``: without it the codes can neither be made nor guessed."""
+    """What a browser's message shows of its visitor. ``code`` makes a value one that cannot be read back."""
     found: list[tuple[Feature, str | None]] = [
         (Feature.NETWORK, network),
         (Feature.BROWSER, f"{browser} {_setting(context)}" if browser else None),
@@ -105,7 +109,7 @@ def items(
         product = line.product_id or line.sku or line.name
         found += [(Feature.PRODUCTS, product)]
         found += [(Feature.CART, product and f"product {product}")] if commerce.kind in _CART_KINDS else []
-    codes = [Item(feature, _code(feature, value, key, site_id)) for feature, value in found if value]
+    codes = [Item(feature, code(feature, value)) for feature, value in found if value]
     return list(dict.fromkeys(codes))
 
 
@@ -219,9 +223,3 @@ def _setting(context: Mapping[str, Any]) -> str:
     numbers = sorted(f"{side:g}" for side in sides if isinstance(side, int | float))  # a telephone turned is the same
     words = [value for name in ("locale", "timezone") if isinstance(value := context.get(name), str)]
     return " ".join([*words, *numbers]).lower()
-
-
-def _code(feature: Feature, value: str, key: str, site_id: str) -> bytes:
-    digest = blake2b(digest_size=8, key=blake2b(key.encode()).digest())
-    digest.update(f"{site_id}\n{feature}\n{value}".encode(errors="surrogatepass"))
-    return digest.digest()

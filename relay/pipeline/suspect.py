@@ -8,6 +8,8 @@ visitor nobody knows six more, and three for each candidate (``behaviour.CANDIDA
 person in a browser some sixty at most (``behaviour.PAIRS``).
 """
 
+from functools import partial
+
 from relay.config import Behaviour, Site
 from relay.identity import behaviour, measure, traces
 from relay.identity.behaviour import Candidate, Item
@@ -32,8 +34,7 @@ def suspect(work: Work) -> End | None:
         work.commerce,
         network=traces.network(entry.ip),
         browser=traces.browser(entry.user_agent),
-        key=work.secrets[0],
-        site_id=site.site_id,
+        code=partial(work.tx.sketches.code, site.site_id),
     )
     at = work.message.occurred_at
     is_new = work.tx.sketches.note(site.site_id, visitor_id, shown, at=at)

@@ -59,7 +59,7 @@ class Transaction(Struct, frozen=True):
             holdings=Holdings(connection, keys),
             requests=Requests(connection, keys),
             history=History(connection, keys),
-            sketches=Sketches(connection),
+            sketches=Sketches(connection, keys),
             connection=connection,
             told=told,
         )

@@ -106,6 +106,7 @@ class Requests:
 
 #: The tables that hold something of customers.
 ERASED = (
-    *("identifiers", "links", "merges", "unties", "traces", "claims", "sketches", "suspicions", "persons"),
+    *("identifiers", "links", "merges", "unties", "traces", "claims", "persons"),
+    *("sketches", "terms", "suspicions"),
     *("failures", "proofs", "deliveries", "events", "scrubs"),
 )

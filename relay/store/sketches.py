@@ -13,6 +13,7 @@ from msgspec import Struct
 from relay.identity.behaviour import BLOCK_SECONDS, BLOCKS, CANDIDATES, MOST_ITEMS, RARE_SET, Feature, Item, Model
 from relay.identity.behaviour import in_words as in_words
 from relay.store.connection import Connection
+from relay.store.keyring import Keyring
 
 #: A device's network and browser change within weeks; a shopper's second visit comes within days.
 SKETCH_SECONDS = 30 * 86400.0
@@ -51,10 +52,15 @@ _SUSPICION = "visitor_id, person_id, other_id, probability, weights, at, verdict
 class Sketches:
     """The sketches and suspicions of one site at a time, inside a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, keys: Keyring) -> None:
         self._sql = connection.execute
+        self._keys = keys
 
     # Sketches
+
+    def code(self, site_id: str, feature: Feature, value: str) -> bytes:
+        """What stands for a value: a keyed hash, short, as it is told apart within one shop."""
+        return self._keys.of(site_id).look_up(f"sketch {feature}", value)[:8]
 
     def note(self, site_id: str, visitor_id: str, items: Iterable[Item], *, at: float) -> bool:
         """Add to the visitor's sketch; whether anything was new. One statement when nothing is; two for each value."""

@@ -21,8 +21,16 @@ TABLES = {
 }
 #: What stays when a shop's customers are erased: it names nobody, or only the shop.
 KEPT = {
-    *("positions", "counts", "forgotten", "destinations", "metrics", "privacy_requests", "leases", "data_keys"),
-    *("audit", "terms", "comparisons"),
+    "positions",
+    "counts",
+    "forgotten",
+    "destinations",
+    "metrics",
+    "comparisons",
+    "privacy_requests",
+    "leases",
+    "data_keys",
+    "audit",
 }
 
 

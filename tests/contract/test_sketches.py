@@ -84,6 +84,15 @@ def test_only_so_many_values_of_a_feature_are_kept(opened: OpenStore) -> None:
     assert len(sketch(opened, "a")) == MOST_ITEMS[Feature.PRODUCTS] + 1
 
 
+def test_a_code_holds_no_value_and_differs_by_feature_and_site(opened: OpenStore) -> None:
+    def codes(tx: Transaction) -> set[bytes]:
+        places = [("shop", Feature.CART), ("shop", Feature.PRODUCTS), ("other", Feature.CART)]
+        assert tx.sketches.code(*places[0], "lamp") == tx.sketches.code(*places[0], "lamp")
+        return {tx.sketches.code(*place, "lamp") for place in places}
+
+    assert sorted(map(len, opened.do(codes))) == [8, 8, 8]
+
+
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from relay.config import Behaviour
+from relay.forget import forget
 from relay.identity import measure
 from relay.identity.behaviour import Feature
 from relay.store.sketches import Suspicion
@@ -304,3 +305,14 @@ async def test_the_cart_alone_brings_two_together_and_is_not_enough(world: World
     await friend.add_to_cart()
     await world.settle(MINUTE)
     assert await suspicions(world) == []
+
+
+@on
+async def test_an_erasure_takes_sketches_and_suspicions_along(world: World) -> None:
+    await known(world)
+    await look_around(browser(world))
+    await world.settle()
+    assert len(await suspicions(world)) == 1
+    await forget(world.store, [world.site], ANN, now=world.clock.now())
+    assert await world.rows("SELECT * FROM suspicions") == []
+    assert len(await world.rows("SELECT DISTINCT visitor_id FROM sketches")) == 1, "the stranger's own"

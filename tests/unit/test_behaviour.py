@@ -128,9 +128,13 @@ def test_system_browser_language_screen_and_time_zone_are_one_value(changed: dic
     assert (one == other) is is_same
 
 
+def plain(feature: Feature, value: str) -> bytes:
+    return f"{feature} {value}".encode()
+
+
 def shown(context: dict[str, Any], kind: Kind = Kind.PAGE, **changes: Any) -> list[Item]:
     commerce = Commerce(kind=kind, name=kind, **changes.pop("commerce", {}))
-    given = {"network": None, "browser": "iOS/Mobile Safari", "key": "k", "site_id": "shop"} | changes
+    given = {"network": None, "browser": "iOS/Mobile Safari", "code": plain} | changes
     return items(context, commerce, **given)
 
 
@@ -150,13 +154,6 @@ def test_a_message_of_many_lines_shows_only_so_many_products() -> None:
     lines = tuple(Product(product_id=str(n)) for n in range(500))
     found = shown({}, Kind.CART_VIEWED, commerce={"items": lines})
     assert sum(item.feature is Feature.PRODUCTS for item in found) == behaviour.MOST_ITEMS_A_MESSAGE
-
-
-def test_codes_hold_no_value_and_differ_by_key_and_site() -> None:
-    given: dict[str, Any] = {"network": "cb0071/24", "commerce": {"product": Product(product_id="lamp-7")}}
-    codes = [{item.code for item in shown({}, **(given | other))} for other in ({}, {"key": "l"}, {"site_id": "b"})]
-    assert all(len(code) == 8 for code in codes[0])
-    assert codes[0].isdisjoint(codes[1] | codes[2])
 
 
 # Who is suspected

@@ -54,7 +54,6 @@ class Desk:
             site=site,
             entry=factories.entry(visitor_id=visitor),
             message=Message(type="track", message_id="m", occurred_at=NOW),
-            secrets=("a-key",),
             now=NOW,
             commerce=Commerce(kind=Kind.CART_VIEWED, name="Cart Viewed", items=lines),
         )
