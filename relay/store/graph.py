@@ -348,7 +348,7 @@ class Graph:
         """Link the visitor to the person, or renew the link."""
         # A sign from before a sign-out that arrives after it does not undo it.
         ended_at, end_reason = self._sql(
-            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at >= ?",
+            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at > ?",
             (site_id, visitor_id, at),
         ).fetchone()
         self._sql(

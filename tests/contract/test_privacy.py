@@ -121,9 +121,9 @@ def test_a_changed_journal_row_is_unreadable_and_says_nothing_of_what_it_holds(o
         )
     else:
         opened.do(lambda tx: tx.connection.execute("UPDATE journal SET body = body || '\\x00'::bytea"))
-    with pytest.raises(ValueError, match=r"a value of journal\.body does not open"):
-        opened.entries()
-    assert row.entry.site_id == "shop"
+    (damaged,) = opened.entries()
+    assert (damaged.is_damaged, damaged.entry.messages) == (True, [])
+    assert row.entry.messages != []
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def column(tx: Transaction, sql: str) -> list[str]:
     return [row[0] for row in tx.connection.execute(sql)]
 
 
-def subjects(opened: OpenStore) -> list[str]:
+def subjects(opened: OpenStore) -> list[bytes]:
     sql = "SELECT subject FROM privacy_requests ORDER BY site_id, request_id"
     return [row[0] for row in opened.do(lambda tx: list(tx.connection.execute(sql)))]
 
@@ -72,7 +72,7 @@ def test_requests_are_open_until_they_are_closed_oldest_first(opened: OpenStore)
 def test_a_closed_request_does_not_say_whom_it_was_about(opened: OpenStore) -> None:
     opened.do(lambda tx: tx.requests.add(request()))
     opened.do(lambda tx: tx.requests.close("shop", "w1", at=NOW))
-    assert subjects(opened) == ["{}"]
+    assert subjects(opened) == [b""]
     assert opened.do(lambda tx: tx.requests.add(request())) is False  # Shopify may still repeat it
 
 

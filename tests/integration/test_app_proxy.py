@@ -165,7 +165,7 @@ async def test_a_signed_customers_cart_is_sent_for_them(world: World) -> None:
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
     (event,) = world.received(CART)
-    assert "signed that this customer is logged in" in event.properties["BackflowEvidence"]
+    assert "signed that this person is logged in" in event.properties["BackflowEvidence"]
     (link,) = await world.rows("SELECT evidence FROM links")
     assert link["evidence"] == "signed_customer"
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.store import journal
 from tests.factories import ORIGIN, SERVER_KEY, call
 from tests.integration.door import Answer, Door
 
@@ -73,9 +74,9 @@ def test_every_request_of_a_shared_commit_is_committed_before_its_answer(door: D
     async def request(message: dict[str, Any]) -> Answer:
         def note(event: MutableMapping[str, Any]) -> None:
             with closing(sqlite3.connect(door.store.journal_path)) as connection:
-                pattern = f"%{message['messageId']}%"
-                found = connection.execute("SELECT 1 FROM journal WHERE CAST(body AS TEXT) LIKE ?", (pattern,))
-                seen.append(found.fetchone() is not None)
+                rows = connection.execute("SELECT site_id, body FROM journal").fetchall()
+            kept = [journal.opened(door.store._keys, site_id, body) for site_id, body in rows]
+            seen.append(message["messageId"] in {each.message_id for entry in kept for each in entry.messages})
 
         return await door.call("POST", "/v1/batch", [body_of(message)], {}, on_send=note)
 

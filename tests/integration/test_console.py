@@ -481,13 +481,15 @@ def test_each_class_of_evidence_shows_what_it_is_worth(house: House) -> None:
     found = {row["name"]: row for row in who["measured"]}
     assert [row["name"] for row in who["measured"]] == ["order", "form", "kx", "analytics_id", "click_id", "cookie"]
     assert {name: row["off"] for name, row in found.items()} == {name: name == "kx" for name in found}
-    assert (who["answers"], who["wrong"], who["limit"]) == (265, 56, 0.8)
+    assert (who["answers"], who["wrong"], who["limit"]) == (265, 56, 0.6)
     kx = found["kx"]
     assert (kx["right"], kx["wrong"], kx["missed"]) == (5, 25, 2)
     assert (kx["precision"], kx["recall"]) == (pytest.approx(5 / 30), pytest.approx(5 / 32))
     assert kx["lower"] == pytest.approx(0.0734, abs=0.001)
     verdicts = {name: row["verdict"] for name, row in found.items()}
-    assert verdicts["order"] == "Trusted: the shop's own word is never switched off."
+    assert (
+        verdicts["order"] == "Trusted all the same: what the shop itself says, or shoppers type, is never switched off."
+    )
     assert verdicts["form"] == "Trusted."
     assert verdicts["kx"].startswith("Switched off")
     assert verdicts["analytics_id"] == "Too few answers to judge by: 20 are needed."
@@ -497,7 +499,7 @@ def test_each_class_of_evidence_shows_what_it_is_worth(house: House) -> None:
 
 
 def test_nothing_measured_is_no_figure(house: House) -> None:
-    assert house.site()["who"] == {"answers": 0, "wrong": 0, "limit": 0.8, "measured": [], "noticed": []}
+    assert house.site()["who"] == {"answers": 0, "wrong": 0, "limit": 0.6, "measured": [], "noticed": []}
 
 
 def test_what_the_guards_have_noticed_is_told_in_words_the_most_frequent_first(house: House) -> None:

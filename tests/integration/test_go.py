@@ -250,7 +250,7 @@ async def test_whoever_opens_a_link_is_its_recipient_from_then_on(world: World) 
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
     (event,) = world.received(CART)
-    assert "opened a link that we signed for this person" in event.properties["BackflowEvidence"]
+    assert "opened a link that we had signed for this person" in event.properties["BackflowEvidence"]
 
 
 @in_world(link_property="BackflowLink")

@@ -10,7 +10,7 @@ from relay.errors import StoreUnavailable
 from relay.store.requests import Topic
 from tests import shopify
 from tests.integration.test_forget import places_of
-from tests.integration.world import CART, DAY, ORDERED, World, in_world
+from tests.integration.world import CART, DAY, MINUTE, ORDERED, World, in_world
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
 
@@ -34,7 +34,8 @@ async def test_a_redacted_customer_is_erased_here_and_at_klaviyo(world: World) -
     await world.shopify("customers/redact", shopify.redacted())
     await world.process()
     assert await carry_out(world) == 1
-    await world.settle()
+    await world.settle(MINUTE)
+    await world.keep_house()
     assert places_of(world, ANN, "4206822293653", "+12025550123") == set()
     assert world.sandbox.calls("/api/data-privacy-deletion-jobs") == [202]
     assert await carry_out(world) == 0  # done once
@@ -47,7 +48,8 @@ async def test_the_request_itself_is_no_trace_of_the_customer(world: World) -> N
     await world.process()
     assert places_of(world, ANN) == {"journal.body", "privacy_requests.subject"}
     await carry_out(world)
-    await world.settle()
+    await world.settle(MINUTE)
+    await world.keep_house()
     assert places_of(world, ANN, "+12025550123") == set()
 
 
@@ -57,7 +59,8 @@ async def test_a_customer_known_by_an_id_is_erased_with_their_address(world: Wor
     await world.shopify("customers/redact", shopify.redacted(customer={"id": 4206822293653, "email": None}))
     await world.process()
     assert await carry_out(world) == 1
-    await world.settle()
+    await world.settle(MINUTE)
+    await world.keep_house()
     assert places_of(world, ANN) == set()
 
 
@@ -119,7 +122,8 @@ async def test_a_request_survives_whoever_dies_before_carrying_it_out(
             await carry_out(world)
     assert places_of(world, ANN) != set()
     assert await carry_out(world) == 1
-    await world.settle()
+    await world.settle(MINUTE)
+    await world.keep_house()
     assert places_of(world, ANN) == set()
 
 

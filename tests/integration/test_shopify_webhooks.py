@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.config import Consent, Secret, Settings
+from relay.config import Consent, Forward, Secret, Settings
 from relay.errors import StoreBusy, StoreUnavailable
 from relay.store.rows import Entry
 from tests import factories, shopify
 from tests.integration.door import Answer, Door
-from tests.integration.world import CART, ORDERED, World, in_world
+from tests.integration.world import CART, LAMP, ORDERED, World, in_world
 
 PATH = "/webhooks/shopify"
 STARTED, REFUNDED, CANCELLED = (
@@ -254,9 +254,31 @@ async def test_an_order_by_webhook_finds_the_cart_of_its_visitor(world: World) -
     await world.shopify("checkouts/create", shopify.with_handle(shopify.checkout(), phone.handle))
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
+    assert ("Started Checkout", "suppressed", "native") in await world.fates()
+
+
+@in_world(forward=Forward.ALL)
+async def test_a_shop_without_klaviyos_integration_tells_of_its_checkouts(world: World) -> None:
+    await world.shopify("checkouts/create", shopify.checkout())
+    await world.pass_hold()
     assert world.emails(STARTED) == [ANN]
     (started,) = world.received(STARTED)
     assert started.properties["CheckoutURL"] == shopify.checkout()["abandoned_checkout_url"]
+
+
+@in_world()
+async def test_a_checkout_with_an_address_is_left_to_klaviyos_integration_whoever_tells_of_it_first(
+    world: World,
+) -> None:
+    phone = world.browser()
+    checkout = shopify.checkout()
+    message_id = f"checkout-{checkout['token']}"
+    await phone.track("Checkout Started", {"email": ANN, "products": [LAMP]}, messageId=message_id)
+    await world.process()
+    await world.shopify("checkouts/create", checkout)
+    await world.pass_hold()
+    assert world.received(STARTED) == []
+    assert ("Started Checkout", "suppressed", "native") in await world.fates()
 
 
 @in_world()
@@ -300,7 +322,7 @@ async def test_an_order_reported_three_times_is_one(world: World) -> None:
     assert len(world.received("Ordered Product - Backup Flow")) == 1
 
 
-@in_world()
+@in_world(forward=Forward.ALL)
 async def test_a_checkout_that_changes_is_one_event(world: World) -> None:
     await world.shopify("checkouts/create", shopify.checkout(email=None, customer=None))
     await world.shopify("checkouts/update", shopify.checkout())
@@ -309,7 +331,7 @@ async def test_a_checkout_that_changes_is_one_event(world: World) -> None:
     assert world.emails(STARTED) == [ANN]
 
 
-@in_world()
+@in_world(forward=Forward.ALL)
 async def test_an_order_ends_the_story_of_its_checkout(world: World) -> None:
     await world.shopify("checkouts/update", shopify.checkout())
     await world.shopify("orders/create", shopify.order())
@@ -363,7 +385,7 @@ async def test_where_a_signal_is_needed_a_checkout_without_one_is_told_to_nobody
     assert (len(checkout.entry.messages), len(order.entry.messages)) == (0, 1)  # nothing of it is kept at all
 
 
-@in_world(consent=Consent.REQUIRED)
+@in_world(consent=Consent.REQUIRED, forward=Forward.ALL)
 async def test_a_handle_is_the_signal_that_is_needed(world: World) -> None:
     phone = world.browser()
     phone.context = {"consent": {"marketing": True, "source": "onetrust"}}
@@ -375,7 +397,7 @@ async def test_a_handle_is_the_signal_that_is_needed(world: World) -> None:
     assert world.emails(CART) == [ANN]
 
 
-@in_world()
+@in_world(forward=Forward.ALL)
 async def test_a_consent_platform_on_the_pages_makes_the_signal_needed(world: World) -> None:
     await world.shopify("checkouts/create", shopify.checkout(token="before"))
     undecided = world.browser()

@@ -72,6 +72,7 @@ PLACES = {
     "traits": ["persons.traits"],
     "value": [f"identifiers.{kind}" for kind in IdentifierKind],
     "marks": ["scrubs.marks"],
+    "subject": ["privacy_requests.subject"],
 }
 
 Row = dict[str, Any]

@@ -96,10 +96,10 @@ def _verdict(score: Score, *, is_way: bool, is_off: bool, limit: float) -> str:
         return "It has named nobody yet where somebody has said later who they are."
     if answers < FEWEST_LABELS:
         return f"Too few answers to judge by: {FEWEST_LABELS} are needed."
-    if not is_way and Evidence(score.name) in measure.NEVER_OFF:
-        return "Trusted: the shop's own word is never switched off."
     if score.lower >= limit:
         return "Trusted."
+    if not is_way and Evidence(score.name) in measure.NEVER_OFF:
+        return "Trusted all the same: what the shop itself says, or shoppers type, is never switched off."
     return "Below the limit, and shown only: a way of recognition is not switched off."
 
 
