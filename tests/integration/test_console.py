@@ -492,7 +492,7 @@ def test_each_class_of_evidence_shows_what_it_is_worth(house: House) -> None:
     )
     assert verdicts["form"] == "Trusted."
     assert verdicts["kx"].startswith("Switched off")
-    assert verdicts["analytics_id"] == "Too few answers to judge by: 20 are needed."
+    assert verdicts["analytics_id"] == "Too few answers to judge by: 30 are needed."
     assert verdicts["click_id"].startswith("It has named nobody yet")
     assert verdicts["cookie"].startswith("Below the limit")
     assert (found["click_id"]["precision"], found["click_id"]["lower"]) == (None, None)
