@@ -35,7 +35,7 @@ IDENTIFIER_LIMITS: Mapping[IdentifierKind, int] = {
 #: Persons one browser may claim to be within a day, and identifiers never heard before that one address may bring
 #: within an hour. An office's or a carrier's shoppers stay far below; somebody who tries addresses out does not.
 CLAIMS_A_VISITOR = 10
-CLAIMS_AN_ADDRESS = 100
+CLAIMS_AN_ADDRESS = 500
 CLAIM_WINDOW_SECONDS = 3600.0
 
 #: New browsers of one person within a week that somebody should look at: a leaked link or an identifier of many.

@@ -179,6 +179,14 @@ def network(ip: str | None) -> str | None:
     return f"{int(address) >> (address.max_prefixlen - kept):x}/{kept}"
 
 
+def is_public(ip: str | None) -> bool:
+    """Whether an address is a caller's on the internet, and not that of a proxy on the relay's own side."""
+    try:
+        return ip_address(ip or "").is_global
+    except ValueError:
+        return False
+
+
 _APP = "app:"
 
 

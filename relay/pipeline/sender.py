@@ -15,7 +15,7 @@ class Sender(Struct, frozen=True, kw_only=True):
     recognition: Recognition
     now: float
     traces: tuple[Trace, ...] = ()
-    address: str | None = None  #: the IP address, counted against and never kept
+    address: str | None = None  #: the IP address where it is a public one: counted by, never kept
     network: str | None = None
     browser: str | None = None
     off: frozenset[Evidence] = frozenset()

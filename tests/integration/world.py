@@ -272,9 +272,9 @@ class World:
 
     # The callers
 
-    def browser(self, **headers: str) -> "Browser":
-        """A fresh cookie jar."""
-        return Browser(self, headers)
+    def browser(self, address: str = "127.0.0.1", **headers: str) -> "Browser":
+        """A fresh cookie jar, at this IP address."""
+        return Browser(self, headers, address)
 
     async def server(self, *messages: Mapping[str, Any]) -> None:
         """The shop's server reports."""
@@ -360,10 +360,10 @@ class World:
 class Browser:
     """A browser with a tag on the shop's page: keeps cookies and the mirror, says who it is by nothing else."""
 
-    def __init__(self, world: World, headers: Mapping[str, str]) -> None:
+    def __init__(self, world: World, headers: Mapping[str, str], address: str) -> None:
         self._world = world
         self.http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(world.collect),
+            transport=httpx.ASGITransport(world.collect, client=(address, 443)),
             base_url=RELAY,
             headers={"Origin": ORIGIN, "User-Agent": CHROME, "Content-Type": "text/plain"} | dict(headers),
         )
