@@ -62,7 +62,7 @@ def test_a_link_of_our_own_recognises_its_recipient_in_another_browser(
 
     assert phone.cookie("bf") == cookie, "the same visitor"
     assert {event["profile"]["email"] for event in events} == {"ida@harbour.example"}
-    assert "opened a link that we signed" in events[-1]["properties"]["BackflowEvidence"]
+    assert "opened a link that we had signed" in events[-1]["properties"]["BackflowEvidence"]
     assert phone.errors == []
     phone.context.close()
 
