@@ -2,7 +2,8 @@
 
 A key is made once, when a store is first opened for its site, and never changes. Of processes that open a database
 together the first to insert its key wins, and every other reads that one back: nothing is ever sealed with a key that
-is not committed.
+is not committed. Where journal and state are two files both hold the keys: what is acknowledged is in the journal, and
+must be readable when the state is lost, and the other way round.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,27 +29,56 @@ class Keyring:
 
 
 def load(connection: Connection, secrets: Sequence[str], sites: Iterable[str]) -> Keyring:
-    """Open the key of every site, make those that are missing, wrap anew what an older secret had wrapped.
+    """Open the keys of ``sites``, make those that are missing, wrap anew what an older secret had wrapped.
 
     ``connection`` commits each statement. ``secrets`` are RELAY_SECRET_KEYS, newest first. Raises SettingsError when
     none of them opens a key.
     """
-    known = _kept(connection)
-    for site_id in sorted(set(sites) - known.keys()):
+    wanted = set(sites)
+    for site_id in sorted(wanted - _kept(connection).keys()):
         made = vault.wrapped(vault.new_data_key(), secrets[0], site_id)
         connection.execute(
             "INSERT INTO data_keys (site_id, wrapped) VALUES (?, ?) ON CONFLICT (site_id) DO NOTHING", (site_id, made)
         )
-    kept = _kept(connection)
-    return Keyring({site_id: _opened(connection, site_id, key, secrets) for site_id, key in kept.items()})
+    vaults = {}
+    for site_id, kept in _kept(connection).items():
+        # A site that is in the settings no more keeps up with the secrets as long as they open it.
+        if site_id in wanted or _unwrapped(kept, secrets, site_id) is not None:
+            vaults[site_id] = _opened(connection, site_id, kept, secrets)
+    return Keyring(vaults)
+
+
+def adopt(state: Connection, journal: Connection, secrets: Sequence[str]) -> None:
+    """Take over from the journal's file the keys that the state has lost. Raises SettingsError where the two files have
+    different keys: they do not belong together."""
+    mine = _kept(state)
+    for site_id, kept in _kept(journal).items():
+        if site_id not in mine:
+            state.execute("INSERT INTO data_keys (site_id, wrapped) VALUES (?, ?)", (site_id, kept))
+        elif len({_unwrapped(each, secrets, site_id) for each in (kept, mine[site_id])} - {None}) > 1:
+            problem = f"the journal beside this database was written with another key of site {site_id}"
+            raise SettingsError("RELAY_DATABASE_URL", problem)
+
+
+def copy(state: Connection, journal: Connection) -> None:
+    """Have the journal's file hold every key too, as it is wrapped now."""
+    theirs = _kept(journal)
+    for site_id, kept in _kept(state).items():
+        if theirs.get(site_id) != kept:
+            journal.execute(
+                "INSERT INTO data_keys (site_id, wrapped) VALUES (?, ?)"
+                " ON CONFLICT (site_id) DO UPDATE SET wrapped = excluded.wrapped",
+                (site_id, kept),
+            )
+
+
+def _unwrapped(kept: bytes, secrets: Sequence[str], site_id: str) -> bytes | None:
+    return next((key for secret in secrets if (key := vault.unwrapped(kept, secret, site_id)) is not None), None)
 
 
 def opens(connection: Connection, secrets: Sequence[str]) -> dict[str, bool]:
     """Whether each site's key opens with one of ``secrets`` as it is kept now."""
-    return {
-        site_id: any(vault.unwrapped(kept, secret, site_id) is not None for secret in secrets)
-        for site_id, kept in _kept(connection).items()
-    }
+    return {site_id: _unwrapped(kept, secrets, site_id) is not None for site_id, kept in _kept(connection).items()}
 
 
 def _kept(connection: Connection) -> dict[str, bytes]:

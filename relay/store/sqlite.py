@@ -326,7 +326,9 @@ def _unlocked(state: Path, journal: Path, secrets: Sequence[str], sites: Iterabl
     with _named(state), migrate.alone(state), closing(_open(state)) as books:
         with _named(journal), closing(_open(journal)) as door:
             known = {*sites, *sealing.sites(books), *sealing.sites(door)}
+            keyring.adopt(books, door, secrets)
             keys = keyring.load(books, secrets, known)
+            keyring.copy(books, door)
             sealing.sqlite(door, keys)
         sealing.sqlite(books, keys)
         return keys

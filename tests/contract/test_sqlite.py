@@ -1,6 +1,7 @@
 """What SQLite adds to the contract: two files, WAL and FULL, shared commits, one process at work."""
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -372,3 +373,33 @@ def test_position_and_effects_are_one_commit(sqlite: OpenStore) -> None:
     sqlite.do(work)
     look()
     assert seen == [(0, 0), (0, 0), (1, 1)]
+
+
+# --- data keys -------------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_is_readable_when_the_state_is_lost(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
+    asyncio.run(store.append(factories.entry()))
+    asyncio.run(store.close())
+    for name in ("relay.db", "relay.db-wal", "relay.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    again = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
+    (row,) = asyncio.run(again.entries("shop", 0, 10))
+    asyncio.run(again.close())
+    assert (row.is_damaged, len(row.entry.messages)) == (False, 1)
+
+
+def test_a_journal_of_another_database_is_refused(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        asyncio.run(SqliteStore(tmp_path / folder / "relay.db", *factories.KEYS).close())
+    shutil.copy(tmp_path / "other" / "relay.journal.db", tmp_path / "one" / "relay.journal.db")
+    with pytest.raises(SettingsError, match="RELAY_DATABASE_URL: the journal beside this database was written with"):
+        SqliteStore(tmp_path / "one" / "relay.db", *factories.KEYS)
+
+
+def test_the_key_of_a_site_that_is_no_longer_served_is_left_alone(tmp_path: Path) -> None:
+    asyncio.run(SqliteStore(tmp_path / "relay.db", ["a former key"], ["former"]).close())
+    asyncio.run(SqliteStore(tmp_path / "relay.db", ["a key of today"], ["shop"]).close())
+    asyncio.run(SqliteStore(tmp_path / "relay.db", ["a former key"], ["former"]).close())
