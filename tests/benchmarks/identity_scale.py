@@ -76,10 +76,13 @@ def fill(path: Path, persons: int, told: Console) -> None:
                 identifiers.append((*key, sealed, f"person-{n}", "server", NOW, NOW, "m"))
         identifiers.sort(key=lambda row: row[1:3])
         people: list[Row] = sorted((SITE.site_id, f"person-{n}", NOW) for n in range(persons))
-        links: list[Row] = [
-            (SITE.site_id, visitor(n), f"person-{n}", str(Evidence.FORM), NOW - 86400, NOW - 86400, "m")
-            for n in range(persons)
-        ]
+        link = (str(Evidence.FORM), NOW - 86400, NOW - 86400, "m")
+        links: list[Row] = [(SITE.site_id, visitor(n), f"person-{n}", *link) for n in range(persons)]
+        # Indexes are made once all rows are there, in their own order.
+        made = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall()
+        indexes = [(name, sql) for name, sql in made if "identifiers" in sql or " links " in sql]
+        for name, _ in indexes:
+            db.execute(f"DROP INDEX {name}")
         for table, columns, rows in (
             ("identifiers", "site_id, kind, hash, value, person_id, trust, first_at, last_at, message_id", identifiers),
             ("persons", "site_id, person_id, created_at", people),
@@ -90,6 +93,8 @@ def fill(path: Path, persons: int, told: Console) -> None:
                 db.execute("BEGIN")
                 db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows[at : at + CHUNK])  # noqa: S608
                 db.execute("COMMIT")
+        for _, sql in indexes:
+            db.execute(sql)
 
 
 class Relay:
