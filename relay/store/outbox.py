@@ -197,8 +197,10 @@ class Outbox:
         """What is held for Klaviyo's script, which runs there, is held ``until`` then, but no longer than ``at_most``
         seconds after it happened."""
         self._sql(
-            "UPDATE deliveries SET due_at = CASE WHEN occurred_at + ? < ? THEN occurred_at + ? ELSE ? END"
-            " WHERE site_id = ? AND visitor_id = ? AND state = 'held' AND cause = ? AND due_at < ?"
+            "UPDATE deliveries INDEXED BY deliveries_unsent_by_visitor"
+            " SET due_at = CASE WHEN occurred_at + ? < ? THEN occurred_at + ? ELSE ? END"
+            " WHERE site_id = ? AND visitor_id = ? AND state = 'held' AND state IN ('waiting', 'held', 'ready')"
+            " AND cause = ? AND due_at < ?"
             " AND due_at < occurred_at + ?",
             (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
         )
