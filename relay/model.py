@@ -229,6 +229,7 @@ class Reason(StrEnum):
     STALE_OPT_IN = "stale_opt_in"  #: the person has unsubscribed since they had opted in
     REFUSED = "refused"  #: Klaviyo answered with a final 4xx
     RETRIES_EXHAUSTED = "retries_exhausted"
+    UNREADABLE = "unreadable"  #: what is kept of it, or of its person, is damaged
 
 
 class Recipient(Struct, frozen=True, kw_only=True, omit_defaults=True):

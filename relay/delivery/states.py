@@ -8,7 +8,7 @@ held    --> sending        claimed once due             held    --> suppressed  
 ready   --> sending        claimed                      ready   --> suppressed
 sending --> delivered      2xx
 sending --> ready          to be tried again, or its lease ran out, or the relay stopped
-sending --> dead           final 4xx, or retries exhausted
+sending --> dead           final 4xx, retries exhausted, or its row is damaged
 sending --> suppressed     nobody left to send to
 dead    --> ready          replayed by the operator
 """

@@ -18,7 +18,7 @@ from relay.store.keyring import Keyring
 from relay.store.ledger import BODY
 from relay.store.outbox import SEALED, move
 from relay.store.rows import Claimed, Dying, Want
-from relay.store.vault import Vault
+from relay.store.vault import Unreadable, Vault
 
 #: Finds whom a delivery goes to, by its person and its visitor; None: nobody who can be told.
 FindRecipient = Callable[[str | None, str | None], Recipient | None]
@@ -81,8 +81,8 @@ class Dispatch:
     ) -> list[Claimed]:
         """Take due deliveries under a lease, the longest due first, each with its recipient.
 
-        Those that have no recipient left are suppressed. With ``profiles_first`` an event waits for a change of its
-        person's profile that is due as well.
+        Those that have no recipient left are suppressed; those of which the row is damaged are dead, and hold up
+        nobody. With ``profiles_first`` an event waits for a change of its person's profile that is due as well.
         """
         where, values = _due(site_id, want, now)
         if want.kind is DeliveryKind.EVENT and profiles_first:
@@ -103,30 +103,40 @@ class Dispatch:
             return claimed
         vault = self._keys.of(site_id)
         for row in rows:
-            delivery_id, person_id, visitor_id = row[0], row[13], row[17]
-            current = None if want.kind in _ERRANDS else recipient(person_id, visitor_id)
-            frozen = _recipient(vault, row[15])
-            if frozen is None and current is not None:
-                frozen = msgspec.structs.replace(current, traits={})
+            try:
+                current = None if want.kind in _ERRANDS else recipient(row[13], row[17])
+                frozen = _recipient(vault, row[15])
+                if frozen is None and current is not None:
+                    frozen = msgspec.structs.replace(current, traits={})
+                delivery = _claimed(vault, row, frozen, now)
+            except (Unreadable, msgspec.DecodeError, UnicodeDecodeError):
+                self._bury(row[0], now)
+                continue
             if frozen is None and want.kind not in _ERRANDS:
                 sources = [State.READY, State.HELD]
-                move(self._sql, delivery_id, sources, State.SUPPRESSED, reason=Reason.UNSENDABLE, settled_at=now)
+                move(self._sql, row[0], sources, State.SUPPRESSED, reason=Reason.UNSENDABLE, settled_at=now)
                 continue
             move(
                 self._sql,
-                delivery_id,
+                row[0],
                 [State.READY, State.HELD],
                 State.SENDING,
-                attempts=row[7] + 1,
-                first_attempt_at=now if row[8] is None else row[8],
+                attempts=delivery.attempts,
+                first_attempt_at=delivery.first_attempt_at,
                 lease_owner=lease_owner,
                 lease_until=lease_until,
                 recipient=None if frozen is None else vault.seal(SEALED["recipient"], msgspec.json.encode(frozen)),
             )
             if frozen is not None and current is not None and current.traits:
-                frozen = msgspec.structs.replace(frozen, traits=current.traits)
-            claimed.append(_claimed(vault, row, frozen, now))
+                told = msgspec.structs.replace(frozen, traits=current.traits)
+                delivery = msgspec.structs.replace(delivery, recipient=told)
+            claimed.append(delivery)
         return claimed
+
+    def _bury(self, delivery_id: int, now: float) -> None:
+        """Claimed and dead at once: what is damaged is seen and can be replayed, and the others go on."""
+        move(self._sql, delivery_id, [State.READY, State.HELD], State.SENDING)
+        move(self._sql, delivery_id, [State.SENDING], State.DEAD, reason=Reason.UNREADABLE, settled_at=now)
 
     def has_backlog(self, site_id: str, want: Want, n: int, *, now: float) -> bool:
         """Whether at least ``n`` deliveries are due."""

@@ -9,6 +9,7 @@ from relay.errors import IllegalTransition
 from relay.model import STATE_KINDS, DeliveryKind, Reason, Recipient
 from relay.store.dispatch import HEAD_START_SECONDS
 from relay.store.rows import Claimed, Want
+from relay.store.vault import Unreadable
 from tests import factories
 from tests.contract.conftest import OpenStore
 from tests.factories import DAY, NOW
@@ -58,6 +59,39 @@ def test_a_delivery_is_claimed_by_one_worker_only(opened: OpenStore) -> None:
     assert (len(first), len(second)) == (3, 2)
     assert {c.delivery_id for c in first} & {c.delivery_id for c in second} == set()
     assert opened.claim(owner="c") == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("UPDATE events SET body = ?", id="event"),
+        pytest.param("UPDATE deliveries SET payload = ? WHERE unique_id = 'damaged'", id="payload"),
+        pytest.param("UPDATE deliveries SET recipient = ? WHERE unique_id = 'damaged'", id="recipient"),
+    ],
+)
+def test_a_damaged_delivery_is_dead_and_holds_up_nobody(opened: OpenStore, damage: str) -> None:
+    event_id = opened.do(lambda tx: tx.ledger.add_event(factories.stored_event()))
+    opened.add(unique_id="damaged", event_id=event_id, payload="{}")
+    opened.add(unique_id="sound")
+    opened.do(lambda tx: tx.connection.execute(damage, (b"\x01damaged",)))
+    assert names(opened.claim()) == ["sound"]
+    (dying,) = opened.do(lambda tx: tx.dispatch.dead("shop", reason=None, metric=None, since=0.0, until=NOW))
+    assert (dying.n, dying.reason) == (1, Reason.UNREADABLE)
+    assert opened.claim() == []
+
+
+def test_a_delivery_whose_person_is_damaged_is_dead_and_holds_up_nobody(opened: OpenStore) -> None:
+    opened.add(unique_id="damaged", person_id="ann")
+    opened.add(unique_id="sound", person_id="bob")
+
+    def recipient(person: str) -> Recipient:
+        if person == "ann":
+            raise Unreadable("a value of identifiers.email does not open")
+        return factories.recipient()
+
+    assert names(opened.claim(recipient=recipient)) == ["sound"]
+    (dying,) = opened.do(lambda tx: tx.dispatch.dead("shop", reason=None, metric=None, since=0.0, until=NOW))
+    assert (dying.n, dying.reason) == (1, Reason.UNREADABLE)
 
 
 def test_an_erasure_waits_for_what_is_under_way_to_its_person_and_for_nobody_else(opened: OpenStore) -> None:

@@ -91,6 +91,7 @@ REASONS: dict[Reason, str] = {
     Reason.STALE_OPT_IN: "The shopper has unsubscribed since this opt-in. Only a new one may subscribe them again.",
     Reason.REFUSED: "Klaviyo refused it, and would refuse the same again.",
     Reason.RETRIES_EXHAUSTED: "Klaviyo did not take it within three days of trying.",
+    Reason.UNREADABLE: "What the relay keeps of it, or of its person, is damaged. Restore the database, then replay.",
 }
 
 #: Reasons to send: they explain a delivery's end too, when that end has a reason of its own.
