@@ -123,7 +123,7 @@ def test_request_is_a_simple_one_with_the_write_key(page: Page, site: TagPage) -
     arrival = site.arrivals[0]
     assert arrival.body["writeKey"] == KEY
     assert arrival.body["sentAt"].endswith("Z")
-    assert arrival.headers["content-type"] == "text/plain"
+    assert arrival.headers["content-type"] == "text/plain;charset=UTF-8"
     assert arrival.headers["origin"] == site.shop
     assert site.preflights == 0
 

@@ -16,7 +16,7 @@ STATIC = Path(__file__).parents[2] / "static"
 #: Bytes with brotli 11, as built; with a site's settings some 250 more.
 LARGEST = {
     Platform.AUTO: 9150,
-    Platform.SHOPIFY: 8450,
+    Platform.SHOPIFY: 8460,
     Platform.WOOCOMMERCE: 8050,
     Platform.MAGENTO: 7850,
     Platform.BIGCOMMERCE: 7550,

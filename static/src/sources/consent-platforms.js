@@ -1,7 +1,7 @@
 // What the consent platforms say of the shopper's choice.
 
 import { decision } from "../consent.js";
-import { ignore } from "../guard.js";
+import { attempt, ignore } from "../guard.js";
 
 /**
  * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet
@@ -90,11 +90,7 @@ export const platformConsent = () => {
   /** @type {import("../consent.js").Consent | undefined} */
   let silent;
   for (const [source, ask] of Object.entries(PLATFORMS)) {
-    /** @type {Answer | undefined | false} */
-    let answer = [];
-    try {
-      answer = ask(window);
-    } catch (_) {}
+    const answer = attempt(() => ask(window) || 0) ?? [];
     if (answer) {
       if (answer[0] !== undefined) return decision(answer[0], answer[1], source);
       silent = silent ?? { source };
