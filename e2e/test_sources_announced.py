@@ -106,6 +106,17 @@ def test_ga4_user_data_is_the_visitor_and_a_hash_is_not(page: Page, site: Announ
     assert site.message("identify")["traits"] == {"email": "ann@shop.test", "phone": "+4915112345678"}
 
 
+@pytest.mark.parametrize("event", ["", 'event: "login", ', 'event: "add_to_cart", item_id: "A", '])
+def test_ga4_user_data_beside_whatever_event_is_the_visitor_and_no_property(
+    page: Page, site: Announced, event: str
+) -> None:
+    visit(page, site)
+    push = f"() => {{ dataLayer.push({{{event}user_data: {{email: 'ann@shop.test'}}}}); }}"
+    arrived = expect(page, site, run(page, push), must=("identify",))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
+    assert "ann@" not in str([message["properties"] for message in arrived if message["type"] == "track"])
+
+
 def test_the_pages_own_queue_keeps_its_items_its_order_and_its_answers(page: Page, site: Announced) -> None:
     visit(page, site)
     script = """() => {

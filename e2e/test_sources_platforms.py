@@ -112,6 +112,39 @@ def test_woocommerce_block_refusal_is_no_event(page: Page, woo: WooCommerce) -> 
     expect(page, woo, run(page, "blockAdd(404, 1)"), must=(), must_not=("Product Added",))
 
 
+def test_woocommerce_checkout_page_is_a_started_checkout_with_the_cart(page: Page, woo: WooCommerce) -> None:
+    woo.bodies = {"/checkout/": "woocommerce-checkout woocommerce-page"}
+    woo._put(41, 2)
+    visit(page, woo, "/checkout/")
+    woo.wait_for("Checkout Started")
+    message = woo.message("Checkout Started")
+    properties = message["properties"]
+    assert (properties["cart_value"], properties["currency"], properties["checkout_url"]) == (90, "EUR", "/checkout/")
+    assert [line["name"] for line in properties["products"]] == ["Hoodie 41"]
+    assert message["context"]["capture"] == ["woocommerce"]
+    push = "() => { (window.dataLayer ||= []).push({event: 'begin_checkout', ecommerce: {value: 90}}); }"
+    expect(page, woo, run(page, push), must=(), must_not=("Checkout Started",))
+
+
+def test_woocommerce_checkout_starts_where_the_stores_cart_cannot_be_read(page: Page, woo: WooCommerce) -> None:
+    woo.bodies = {"/checkout/": "woocommerce-checkout"}
+    page.route("**/wc/store/v1/cart", lambda route: route.fulfill(status=401, body="no"))
+    visit(page, woo, "/checkout/")
+    woo.wait_for("Checkout Started")
+
+
+def test_woocommerce_cart_and_order_pages_start_no_checkout_and_remove_nothing(page: Page, woo: WooCommerce) -> None:
+    woo.bodies = {"/cart/": "woocommerce-cart", "/thanks/": "woocommerce-checkout woocommerce-order-received"}
+    woo._put(41, 2)
+    visit(page, woo, "/cart/")
+    page.wait_for_function("JSON.parse(localStorage['backflow.cart'] || '{}').cart_value === 90")
+    woo.lines.clear()
+    visit(page, woo, "/thanks/")
+    page.wait_for_function("JSON.parse(localStorage['backflow.cart']).cart_value === 0")
+    expect(page, woo, run(page, "1"), must=())
+    assert not {"Checkout Started", "Product Removed"} & {name_of(message) for message in woo.messages}
+
+
 # -- Magento
 
 
@@ -147,6 +180,24 @@ def test_magento_cart_that_was_there_before_is_no_event(page: Page, magento: Mag
     magento.quantity = 3
     visit(page, magento)
     expect(page, magento, run(page, "customerData.reload()"), must=(), must_not=("Product Added", "Product Removed"))
+
+
+def test_magento_checkout_page_is_one_started_checkout_with_the_cart(page: Page, magento: Magento) -> None:
+    magento.bodies = {"/checkout/": "checkout-index-index"}
+    magento.quantity = 2
+    visit(page, magento, "/checkout/")
+    magento.wait_for("Checkout Started")
+    properties = magento.message("Checkout Started")["properties"]
+    assert (properties["cart_value"], properties["checkout_url"]) == (90, "/checkout/")
+    assert [line["sku"] for line in properties["products"]] == ["24-WB04"]
+    expect(page, magento, run(page, "customerData.reload()"), must=(), must_not=("Checkout Started",))
+
+
+def test_magento_checkout_without_a_cart_has_not_started(page: Page, magento: Magento) -> None:
+    magento.bodies = {"/checkout/": "checkout-index-index"}
+    visit(page, magento, "/checkout/")
+    expect(page, magento, run(page, "customerData.reload()"), must=())
+    assert "Checkout Started" not in {name_of(message) for message in magento.messages}
 
 
 # -- BigCommerce

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from e2e.platforms import Shopify
 from e2e.tag_page import Answer, TagPage, name_of
-from e2e.test_tag import expect, page_errors, run, site, visit
+from e2e.test_tag import expect, outrun, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors", "site"]
@@ -192,6 +192,39 @@ def test_a_theme_without_script_loses_no_add(page: Page, theme: Shopify, how: st
     assert (int(properties["variant_id"]), properties["product_id"], properties["quantity"]) == (12, 1, 3)
     assert (properties["sku"], properties["price"]) == ("SKU-12", 13.5)
     assert len(theme.requests) == 1
+
+
+def test_page_of_the_cart_tells_a_theme_without_script_what_is_in_it(page: Page, theme: Shopify) -> None:
+    theme.handle = "handle-1"
+    visit(page, theme, "/products/shirt")
+    theme.wait_for("page")
+    page.evaluate("() => { document.querySelector('#plain button').click(); }")
+    page.wait_for_url("**/cart")
+    page.wait_for_function("localStorage['backflow.attributed']")
+    expect(page, theme, run(page, "backflow.track('Checkout Started')"), must=("Checkout Started",))
+    properties = theme.message("Checkout Started")["properties"]
+    assert (properties["cart_value"], properties["currency"], properties["checkout_url"]) == (37.5, "EUR", "/cart/12:3")
+    assert [line["variant_id"] for line in properties["products"]] == [12]
+    assert theme.requests[-1] == ("/cart/update.js", {"attributes": {"_backflow": "handle-1"}})
+
+
+def test_line_taken_out_by_a_link_is_a_removal_once_the_cart_is_shown(page: Page, theme: Shopify) -> None:
+    theme._add("11", 1)
+    theme._add("12", 1)
+    visit(page, theme, "/fr/cart")
+    page.wait_for_function("localStorage['backflow.cart']")
+    theme.cart.pop()
+    expect(page, theme, lambda: visit(page, theme, "/fr/cart"), must=("Product Removed",))
+    assert theme.message("Product Removed")["properties"]["variant_id"] == 12
+    assert set(theme.cart_reads) == {"/fr/cart.js"}
+
+
+def test_cart_is_read_on_no_other_page_and_at_no_other_shop(page: Page, theme: Shopify, site: TagPage) -> None:
+    for shop, path in ((theme, "/products/cart-bag"), (theme, "/"), (site, "/cart")):
+        visit(page, shop, path)
+        shop.wait_for("page")
+        outrun(page, shop)
+        assert shop.cart_reads == []
 
 
 def test_signed_in_customer_is_told_once_a_visit(page: Page, theme: Shopify) -> None:

@@ -4,6 +4,7 @@
 the platforms answer (field names, amounts as minor units or text, refusals with status 200).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ class PlatformPage(TagPage):
         super().__init__()
         self.html = (HERE / f"{self.name}.html").read_text()
         self.requests: list[tuple[str, Any]] = []  #: path and JSON or form of what the page has posted
+        self.bodies: dict[str, str] = {}  #: classes of a path's body
 
     async def _page(self, request: Request) -> Response:
         path = request.url.path
         tag = f'{self.pages.get(path, "")}<script async src="{self.relay}/tag.js?key={KEY}"></script>'
-        jquery = (HERE / "jquery.js").read_text()
-        return HTMLResponse(self.html.replace("/*jquery*/", jquery).replace("<!--tag-->", tag))
+        html = self.html.replace("/*jquery*/", (HERE / "jquery.js").read_text()).replace("<!--tag-->", tag)
+        if path in self.bodies:
+            html = re.sub(r"<body[^>]*>", f'<body class="{self.bodies[path]}">', html)
+        return HTMLResponse(html)
 
     async def _fields(self, request: Request) -> dict[str, Any]:
         if "json" in request.headers.get("content-type", ""):

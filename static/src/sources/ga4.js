@@ -6,8 +6,9 @@ import { person, report } from "./shape.js";
 /** @type {import("../main.js").Source} */
 export const ga4 = (emit) => {
   queue(window, "dataLayer", (item) => {
-    const [command, name, values] = item.length ? item : ["event", item.event, item.ecommerce || { ...item, event: undefined }];
+    const { event, user_data, ...rest } = item;
+    const [command, name, values] = item.length ? item : ["event", event, rest.ecommerce || rest];
+    person(emit, name === "user_data" ? values : user_data);
     if (command === "event") report(emit, name, values);
-    person(emit, name === "user_data" ? values : item.user_data);
   });
 };

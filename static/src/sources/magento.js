@@ -1,4 +1,5 @@
-// Magento: the event of its cart forms, and its customer data, where the cart stands when the server has answered.
+// Magento: the event of its cart forms, its customer data, where the cart stands when the server has answered, and the
+// page of its checkout.
 
 import { added, whole } from "../cart.js";
 import { ready } from "./hook.js";
@@ -12,6 +13,7 @@ export const magento = (emit) => {
     if (!page.require?.defined || !document.querySelector('[type="text/x-magento-init"]')) return;
     page.require(["jquery", "Magento_Customer/js/customer-data"], (/** @type {any} */ jQuery, /** @type {any} */ data) => {
       let removing = false;
+      let checkout = document.body.matches(".checkout-index-index");
       jQuery(document)
         .on("ajax:addToCart", (/** @type {any} */ _, /** @type {any} */ { sku, productIds, form }) =>
           added(emit, { sku, product_id: productIds?.[0], quantity: +(form?.find("[name=qty]").val() || 1) }),
@@ -22,6 +24,10 @@ export const magento = (emit) => {
         const products = items.map((/** @type {any} */ { item_id, product_price, product_image, ...line }) => product({ ...line, image: product_image?.src }, true));
         whole(emit, { cart_value: +subtotalAmount, products }, removing);
         removing = false;
+        if (checkout && products[0]) {
+          checkout = false;
+          emit("Checkout Started", { checkout_url: location.pathname });
+        }
       };
       const cart = data.get("cart");
       take(cart());

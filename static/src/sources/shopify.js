@@ -1,8 +1,9 @@
-// Shopify's Ajax cart: what themes and apps put in and take out by fetch or XMLHttpRequest.
+// Shopify's Ajax cart: what themes and apps put in and take out by fetch or XMLHttpRequest; and the page of the cart.
 
 import { added, ask, attributeSoon, major, whole } from "../cart.js";
 import { local } from "../storage.js";
-import { guarded } from "../guard.js";
+import { guarded, ignore } from "../guard.js";
+import { onPage } from "../merge.js";
 import { ready } from "./hook.js";
 import { lines, watch } from "./requests.js";
 import { MOST_LINES, product } from "./shape.js";
@@ -35,6 +36,18 @@ export const shopify = (emit) => {
     seen(path, body, answer()).then(done, done);
   });
   attributeSoon(0);
+  // What forms and links have done to the cart, its own page tells.
+  onPage(() => {
+    const [here, locale = ""] = /^(\/[a-z-]+)?\/cart$/.exec(location.pathname) || [];
+    if (here && page.Shopify) {
+      ask(locale + "/cart.js")
+        .then((now) => {
+          whole(emit, cartOf(now, locale), true);
+          attributeSoon(0);
+        })
+        .catch(ignore);
+    }
+  });
   ready(() => {
     // Who is signed in, by the shop's own number.
     const id = page.__st?.cid;

@@ -1,4 +1,5 @@
-// WooCommerce: the requests of its buttons and blocks, the jQuery event of its buttons, and its Store API for the cart.
+// WooCommerce: the requests of its buttons and blocks, the jQuery event of its buttons, the pages of its cart and its
+// checkout, and its Store API for the cart.
 
 import { added, ask, major, whole } from "../cart.js";
 import { ready } from "./hook.js";
@@ -20,6 +21,15 @@ export const woocommerce = (emit) => {
       if (adds) added(emit, asked(step.body || step));
       whole(emit, cartOf(cart.totals ? cart : await readCart()), !adds);
     }
+  });
+  // What forms and links have done to the cart is read on its page, and on that of the checkout, which becomes the order's.
+  ready(async () => {
+    const page = document.body;
+    if (!page.matches(".woocommerce-cart,.woocommerce-checkout")) return;
+    try {
+      whole(emit, cartOf(await readCart()));
+    } catch (_) {}
+    if (!page.matches(".woocommerce-cart,.woocommerce-order-received")) emit("Checkout Started", { checkout_url: location.pathname });
   });
 };
 
