@@ -78,6 +78,10 @@ def _held(tx: Transaction, site_id: str, identifiers: Sequence[Identifier]) -> t
         # Of a browser that others use too, what they did in it is not this person's to have.
         "events": held.events(site_id, who.persons, who.own),
         "deliveries": held.deliveries(site_id, who.persons, who.own),
+        "traces": held.traces(site_id, who.own),
+        "unties": held.unties(site_id, who.own),
+        "suspicions": held.suspicions(site_id, who.persons, who.own),
+        "sketches": held.sketches(site_id, who.own),
     }
     return {name: [_dated(row) for row in rows] for name, rows in document.items()}, who
 

@@ -60,11 +60,46 @@ class Holdings:
         found = {"person_id": persons, "visitor_id": visitors}
         rows = self._rows("deliveries", columns, site_id, found, "delivery_id")
         vault = self._keys.of(site_id)
+        proofs = {
+            row["delivery_id"]: msgspec.json.decode(row["body"])
+            for start in range(0, len(rows), 500)
+            for row in self._rows(
+                "proofs",
+                "delivery_id, body",
+                site_id,
+                {"delivery_id": [row["delivery_id"] for row in rows[start : start + 500]]},
+                "delivery_id",
+            )
+        }
         for row in rows:
+            row["proof"] = proofs.get(row["delivery_id"])
             for name, place in SEALED.items():
                 if row[name] is not None:
                     row[name] = _readable(vault.open(place, row[name]))
         return rows
+
+    def traces(self, site_id: str, visitors: Sequence[str]) -> list[Row]:
+        """Which carts, checkouts and analytics IDs were seen in these browsers, when, and on which network: of the
+        values themselves only keyed hashes are kept."""
+        columns = "visitor_id, kind, network, browser, first_at, last_at"
+        return self._rows("traces", columns, site_id, {"visitor_id": visitors}, "visitor_id, kind")
+
+    def unties(self, site_id: str, visitors: Sequence[str]) -> list[Row]:
+        """When and why ties of these browsers were taken back."""
+        rows = self._rows("unties", "visitor_id, reason, at", site_id, {"visitor_id": visitors}, "at")
+        return [_renamed(row, at="untied_at") for row in rows]
+
+    def suspicions(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
+        """Whose these browsers may be by their behaviour, and which may be these persons'."""
+        columns = "visitor_id, person_id, probability, weights, at, verdict"
+        found = {"person_id": persons, "visitor_id": visitors}
+        rows = self._rows("suspicions", columns, site_id, found, "at")
+        return [_renamed(row, at="suspected_at") | {"weights": msgspec.json.decode(row["weights"])} for row in rows]
+
+    def sketches(self, site_id: str, visitors: Sequence[str]) -> list[Row]:
+        """Which features of these browsers' behaviour are kept to compare them by, as keyed hashes only."""
+        columns = "visitor_id, kind, last_at"
+        return self._rows("sketches", columns, site_id, {"visitor_id": visitors}, "visitor_id, kind, last_at")
 
     def _rows(self, table: str, columns: str, site_id: str, found: dict[str, Sequence[Any]], order: str) -> list[Row]:
         """Rows where one of the columns in ``found`` has one of its values."""
@@ -77,6 +112,10 @@ class Holdings:
             [site_id, *(value for values in found.values() for value in values)],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _renamed(row: Row, **names: str) -> Row:
+    return {names.get(name, name): value for name, value in row.items()}
 
 
 def _readable(plain: bytes) -> Any:

@@ -5,9 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from relay.config import Behaviour
 from relay.export import export
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.subject import Asker, Whom
+from tests.integration import test_behaviour as behaving
 from tests.integration.test_forget import ANN, BOB, PHONE, erase, full_life
 from tests.integration.world import LAMP, MINUTE, World, in_world
 
@@ -37,6 +39,43 @@ async def test_everything_held_of_a_person_is_handed_out(world: World) -> None:
     assert {each["state"] for each in held["deliveries"]} >= {"delivered", "held"}
     assert all(each["reason"] for each in held["deliveries"])
     assert any("Annabel" in str(each["messages"]) for each in held["journal"])
+
+
+#: Tables that name a person or a visitor, by what they are called in the document.
+TABLES = {
+    "identifiers": "identifiers", "persons": "persons", "links": "visitors", "merges": "merges", "events": "events",
+    "deliveries": "deliveries", "traces": "traces", "unties": "unties", "suspicions": "suspicions",
+    "sketches": "sketches",
+}  # fmt: skip
+NAMES = {"person_id", "visitor_id", "source_id", "target_id"}
+
+
+@in_world()
+async def test_no_table_that_names_a_person_or_a_visitor_is_left_out(world: World) -> None:
+    await world.browser().identify(email=ANN)
+    found = {
+        table["name"]
+        for table in await world.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if NAMES & {column["name"] for column in await world.rows(f"PRAGMA table_info({table['name']})")}
+    }
+    assert found == set(TABLES)
+    assert {*TABLES.values(), "journal"} == set(await exported(world))
+
+
+@in_world(behaviour=Behaviour.SUSPECT)
+async def test_traces_proofs_and_suspicions_are_handed_out(world: World) -> None:
+    ann = await behaving.known(world)
+    await ann.track("Product Viewed", LAMP, context=ann.context | {"cookies": {"_ga": "GA1.1.123456789.1700000000"}})
+    stranger = behaving.browser(world)
+    await behaving.look_around(stranger)
+    await world.pass_hold()
+    held = await exported(world)
+    assert "_ga" in {each["kind"] for each in held["traces"]}
+    assert {each["visitor_id"] for each in held["sketches"]} == {each["visitor_id"] for each in held["visitors"]}
+    (suspicion,) = held["suspicions"]
+    assert (suspicion["probability"] > 0.5, suspicion["verdict"]) == (True, None)
+    assert suspicion["weights"]
+    assert [each["proof"] for each in held["deliveries"] if each["proof"]]
 
 
 @in_world()
