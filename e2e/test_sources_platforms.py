@@ -133,16 +133,34 @@ def test_woocommerce_checkout_starts_where_the_stores_cart_cannot_be_read(page: 
     woo.wait_for("Checkout Started")
 
 
-def test_woocommerce_cart_and_order_pages_start_no_checkout_and_remove_nothing(page: Page, woo: WooCommerce) -> None:
-    woo.bodies = {"/cart/": "woocommerce-cart", "/thanks/": "woocommerce-checkout woocommerce-order-received"}
+def test_woocommerce_cart_page_starts_no_checkout_and_removes_nothing(page: Page, woo: WooCommerce) -> None:
+    woo.bodies = {"/cart/": "woocommerce-cart"}
     woo._put(41, 2)
-    visit(page, woo, "/cart/")
-    page.wait_for_function("JSON.parse(localStorage['backflow.cart'] || '{}').cart_value === 90")
-    woo.lines.clear()
-    visit(page, woo, "/thanks/")
-    page.wait_for_function("JSON.parse(localStorage['backflow.cart']).cart_value === 0")
+    for value in (90, 0):
+        visit(page, woo, "/cart/")
+        page.wait_for_function(f"JSON.parse(localStorage['backflow.cart'] || '{{}}').cart_value === {value}")
+        woo.lines.clear()
     expect(page, woo, run(page, "1"), must=())
     assert not {"Checkout Started", "Product Removed"} & {name_of(message) for message in woo.messages}
+
+
+@pytest.mark.parametrize("path", ["/checkout/order-received/1042/?key=wc_order_1", "/?page_id=7&order-received=1042"])
+def test_woocommerce_order_page_is_an_order_with_the_cart_it_was(page: Page, woo: WooCommerce, path: str) -> None:
+    woo.bodies = {"/cart/": "woocommerce-cart"} | {
+        path.split("?")[0]: "woocommerce-checkout woocommerce-order-received",
+    }
+    woo._put(41, 2)
+    visit(page, woo, "/cart/")
+    page.wait_for_function("localStorage['backflow.cart']")
+    woo.lines.clear()
+    visit(page, woo, path)
+    woo.wait_for("Order Completed")
+    properties = woo.message("Order Completed")["properties"]
+    assert (properties["order_id"], properties["cart_value"]) == ("1042", 90)
+    assert [line["name"] for line in properties["products"]] == ["Hoodie 41"]
+    push = "(window.dataLayer ||= []).push({event: 'purchase', ecommerce: {transaction_id: '1042', value: 95}})"
+    expect(page, woo, run(page, f"() => {{ {push}; }}"), must=(), must_not=("Order Completed", "Checkout Started"))
+    assert page.evaluate("localStorage['backflow.cart']") is None
 
 
 # -- Magento

@@ -1,7 +1,7 @@
-// WooCommerce: the requests of its buttons and blocks, the jQuery event of its buttons, the pages of its cart and its
-// checkout, and its Store API for the cart.
+// WooCommerce: the requests of its buttons and blocks, the jQuery event of its buttons, the pages of its cart, its checkout
+// and its orders, and its Store API for the cart.
 
-import { added, ask, major, whole } from "../cart.js";
+import { added, ask, cart, major, whole } from "../cart.js";
 import { ready } from "./hook.js";
 import { asked, lines, watch } from "./requests.js";
 import { product, report } from "./shape.js";
@@ -15,21 +15,23 @@ export const woocommerce = (emit) => {
     if (!got || got.error) return;
     // A batch holds the bodies of several requests, and their answers.
     for (const [index, step] of wanted.entries()) {
-      const { body: cart = got, status = 200 } = got.responses?.[index] || {};
+      const { body: told = got, status = 200 } = got.responses?.[index] || {};
       if (status > 299) continue;
       const adds = /add[_-]/.test(step.path || path);
       if (adds) added(emit, asked(step.body || step));
-      whole(emit, cartOf(cart.totals ? cart : await readCart()), !adds);
+      whole(emit, cartOf(told.totals ? told : await readCart()), !adds);
     }
   });
-  // What forms and links have done to the cart is read on its page, and on that of the checkout, which becomes the order's.
   ready(async () => {
     const page = document.body;
-    if (!page.matches(".woocommerce-cart,.woocommerce-checkout")) return;
-    try {
-      whole(emit, cartOf(await readCart()));
-    } catch (_) {}
-    if (!page.matches(".woocommerce-cart,.woocommerce-order-received")) emit("Checkout Started", { checkout_url: location.pathname });
+    if (page.matches(".woocommerce-order-received")) {
+      emit("Order Completed", { ...cart(), order_id: /order-received[/=](\d+)/.exec(location.href)?.[1] });
+    } else if (page.matches(".woocommerce-cart,.woocommerce-checkout")) {
+      try {
+        whole(emit, cartOf(await readCart())); // What forms and links have done to it no request has told.
+      } catch (_) {}
+      if (page.matches(".woocommerce-checkout")) emit("Checkout Started", { checkout_url: location.pathname });
+    }
   });
 };
 
