@@ -127,6 +127,11 @@ def test_the_floor_stands_on_nothing_of_ours(module: str) -> None:
              "relay.pipeline.process", "relay.pipeline.steps", "relay.demo"),
             id="store",
         ),
+        pytest.param(
+            "relay.config",
+            ("relay.store", "relay.pipeline", "relay.klaviyo", "relay.delivery", "relay.web", "relay.app", "relay.cli"),
+            id="config",
+        ),
         pytest.param("relay.klaviyo", ("relay.store", "relay.web", "relay.delivery", "relay.app"), id="klaviyo"),
         pytest.param("relay.pipeline", ("relay.web", "relay.app", "relay.klaviyo.client", "relay.demo"), id="pipeline"),
         pytest.param("relay.delivery", ("relay.web", "relay.app", "relay.pipeline.steps", "relay.demo"), id="sender"),
