@@ -12,7 +12,7 @@ from relay.pipeline.canonical import canonicalise
 from relay.pipeline.instructions import instructions
 from relay.pipeline.parse import read_body
 from relay.pipeline.shopify_webhooks import Told, handle_of, translate
-from relay.web.journal import received
+from relay.web.intake import received
 from tests import shopify
 from tests.factories import NOW
 
