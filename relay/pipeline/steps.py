@@ -142,7 +142,7 @@ def resolve(work: Work) -> End | None:
         work.tx.ledger.count(site.site_id, "refused_instruction", unread)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
         for claimed in work.claims.identifiers:
-            attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
+            links.end_unknown(work.tx, site, claimed.value, at=work.now)
         return None
     sender = Sender(
         trust=entry.trust,
