@@ -13,8 +13,9 @@ from msgspec import Struct
 from relay.config import Site
 from relay.delivery.states import State
 from relay.identity import guards
+from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
-from relay.identity.identifiers import Claims, Identifier, IdentifierKind
+from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
 from relay.identity.traces import CART_SECONDS, RULES, TraceKind
 from relay.model import Kind, Message, Reason, Trust

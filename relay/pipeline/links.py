@@ -7,8 +7,9 @@ visitor with an evidence that is not strong, and an order, a login or a form in 
 import hashlib
 
 from relay.config import Site
+from relay.identity.claims import Claims
 from relay.identity.evidence import Evidence
-from relay.identity.identifiers import Claims, Identifier, IdentifierKind
+from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.link_token import LinkTokens
 from relay.model import DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline import recall

@@ -16,8 +16,9 @@ import msgspec
 from relay.config import Site
 from relay.delivery.states import State
 from relay.identity import guards
+from relay.identity.claims import Claims
 from relay.identity.evidence import LINKS, STRONG, WORTH, Recognition
-from relay.identity.identifiers import Claims, IdentifierKind
+from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS, Resolution, Sign
 from relay.model import DeliveryKind, Reason
 from relay.pipeline.late import proof

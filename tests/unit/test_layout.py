@@ -12,7 +12,8 @@ ROOT = Path(relay.__file__).parent
 #: Rules without I/O: tested as tables, and free of everything that talks to the world.
 PURE = {
     "relay.model", "relay.errors", "relay.clock", "relay.identity.cookie", "relay.identity.evidence",
-    "relay.identity.behaviour", "relay.identity.guards", "relay.identity.identifiers", "relay.identity.link_token",
+    "relay.identity.behaviour", "relay.identity.claims", "relay.identity.guards",
+    "relay.identity.identifiers", "relay.identity.link_token",
     "relay.identity.measure", "relay.identity.resolve", "relay.identity.telling", "relay.identity.traces",
     "relay.pipeline.parse", "relay.pipeline.mend", "relay.pipeline.shopify_webhooks",
     "relay.pipeline.shopify_resources",

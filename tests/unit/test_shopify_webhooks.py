@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.identity.identifiers import IdentifierKind, claims
+from relay.identity.claims import claims
+from relay.identity.identifiers import IdentifierKind
 from relay.klaviyo import mapping
 from relay.model import DropReason, Kind, Message, Trust
 from relay.pipeline.canonical import canonicalise
