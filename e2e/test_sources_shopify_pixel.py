@@ -13,6 +13,7 @@ from e2e.platforms import HERE, Announced
 from e2e.tag_page import KEY
 from relay.model import Message
 from relay.pipeline.canonical import canonicalise
+from relay.pipeline.integration import tells
 
 pytestmark = pytest.mark.browser
 
@@ -85,6 +86,22 @@ def test_relay_reads_the_pixels_order(page: Page, site: Announced) -> None:
     )
     (line,) = commerce.items
     assert (line.product_id, line.variant_id, line.name, line.quantity) == ("1", "11", "Shirt 11", 2)
+
+
+@pytest.mark.parametrize(("email", "is_left"), [("ann@shop.test", True), (None, False)])
+def test_relay_leaves_the_pixels_checkout_to_klaviyos_integration_once_it_has_an_address(
+    page: Page, site: Announced, email: str | None, is_left: bool
+) -> None:
+    load(page, site)
+    page.evaluate("([event, email]) => { event.data.checkout.email = email; publish('checkout_started', event) }",
+                  [EVENT, email])  # fmt: skip
+    site.wait_for("Checkout Started")
+    message = site.message("Checkout Started")
+    sent = Message(
+        type="track", message_id=message["messageId"], occurred_at=1.0, event=message["event"],
+        properties=message["properties"], context=message["context"],
+    )  # fmt: skip
+    assert tells(sent, canonicalise(sent)) is is_left
 
 
 def test_nothing_leaves_before_consent_and_everything_after(page: Page, site: Announced) -> None:

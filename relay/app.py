@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from relay.web.body import Receive
 from relay.web.collect import Collect, Scope, Send
 from relay.web.console import Console
 from relay.web.go import Go
+from relay.web.intake import Intake
 from relay.web.ops import Ops
 from relay.web.sdk_settings import SdkSettings
 from relay.web.tag import TagFiles
@@ -47,9 +47,9 @@ class Relay:
         self.store = open_store(settings)
         self._bells = Bells(settings, self.store)
         self._workers = Workers(settings, self.store, clock, self._bells) if work else None
-        door = (settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
-        self._collect = Collect(*door)
-        self._webhooks, self._app_proxy, self._go = Webhooks(*door), AppProxy(*door), Go(*door)
+        intake = Intake(settings.sites, settings.secret_keys, self.store, clock, self._bells.ring_journal)
+        self._collect = Collect(intake)
+        self._webhooks, self._app_proxy, self._go = Webhooks(intake), AppProxy(intake), Go(intake)
         prefixes = {"", settings.path_prefix}
         self._prefixes = tuple(f"{prefix}{path}" for prefix in prefixes for path in ("/v1/", "/beacon/v1/"))
         self._settings = tuple(f"{prefix}/v1/projects/" for prefix in prefixes)
@@ -116,4 +116,4 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _answer(refused: RequestRefused, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(refused.document(uuid.uuid4().hex), refused.status, headers)
+    return JSONResponse(refused.document(), refused.status, headers)

@@ -12,6 +12,8 @@ BackflowError
 Expected ends of an event (dropped, waiting, suppressed, dead) are values in ``model``, not exceptions.
 """
 
+import uuid
+
 
 class BackflowError(Exception):
     """Base of every error the relay raises on purpose."""
@@ -35,10 +37,11 @@ class RequestRefused(BackflowError):
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.request_id = uuid.uuid4().hex  #: by which the log names the same problem
 
-    def document(self, request_id: str) -> dict[str, dict[str, str]]:
+    def document(self) -> dict[str, dict[str, str]]:
         """The body of every error the relay answers."""
-        return {"error": {"code": self.code, "message": self.message, "request_id": request_id}}
+        return {"error": {"code": self.code, "message": self.message, "request_id": self.request_id}}
 
 
 class StoreError(BackflowError):

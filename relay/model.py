@@ -198,8 +198,8 @@ class Reason(StrEnum):
     KLAVIYO_UNIDENTIFIED = "klaviyo_unidentified"  #: Klaviyo's script was there and did not know the visitor
     FORWARD_ALL = "forward_all"  #: the site forwards everything
     ASKED = "asked"  #: the call itself asks for it: a list, a subscription, a property to clear
-    NATIVE = "native"  #: Klaviyo's script knew the visitor and handled it
-    NATIVE_REPLAYED = "native_replayed"  #: Klaviyo identified the visitor in time and replays the event itself
+    NATIVE = "native"  #: Klaviyo handles it itself: its script knew the visitor, or its integration hears of it
+    NATIVE_REPLAYED = "native_replayed"  #: Klaviyo learned in time who it was, and sends the event itself
     NO_IDENTITY = "no_identity"  #: nobody yet
     SHARED_DEVICE = "shared_device"  #: two persons on one browser: no guess
     KIOSK = "kiosk"  #: many persons on one browser in a day

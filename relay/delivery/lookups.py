@@ -10,8 +10,8 @@ from relay.config import Site
 from relay.delivery.pace import Traffic
 from relay.delivery.policy import Skipped
 from relay.delivery.sent import Sent
-from relay.klaviyo.answer import Answer
-from relay.klaviyo.client import KlaviyoClient, found
+from relay.klaviyo.answer import Answer, found
+from relay.klaviyo.client import KlaviyoClient
 from relay.klaviyo.endpoints import Endpoint
 from relay.model import Reason, Trust
 from relay.pipeline.parse import Received

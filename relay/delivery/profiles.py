@@ -10,8 +10,8 @@ from relay.delivery.link_property import LinkProperty
 from relay.delivery.pace import Traffic
 from relay.delivery.sent import Sent, proof, recipient, skipped
 from relay.klaviyo import mapping
-from relay.klaviyo.answer import Answer
-from relay.klaviyo.client import KlaviyoClient, found, property_of
+from relay.klaviyo.answer import Answer, found, property_of
+from relay.klaviyo.client import KlaviyoClient
 from relay.klaviyo.endpoints import Endpoint
 from relay.klaviyo.profiles import APPENDED
 from relay.model import ProfilePatch, Reason, Recipient

@@ -40,3 +40,21 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 #: The endpoint is closed, or the relay stops: the call was not made.
 NOT_SENT = Answer(status=None, error="not_sent", was_sent=False)
+
+
+def found(answer: Answer) -> Found | None:
+    """The first profile of an answer."""
+    try:
+        profile = answer.document["data"][0]
+        attributes = profile["attributes"]
+        return Found(profile["id"], attributes.get("email"), attributes.get("phone_number"))
+    except (LookupError, TypeError, AttributeError):
+        return None
+
+
+def property_of(answer: Answer, name: str) -> Any:
+    """A custom property of the first profile of an answer; None where there is none."""
+    try:
+        return answer.document["data"][0]["attributes"]["properties"].get(name)
+    except (LookupError, TypeError, AttributeError):
+        return None

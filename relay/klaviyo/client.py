@@ -1,17 +1,8 @@
-"""Bytes out: one HTTP client for one Klaviyo account. It sends once and reports; retrying is ``delivery.policy``'s.
-
-What comes back is reduced to what may be kept: status, waiting time, Klaviyo's code, pointer and missing scope. Its
-``detail`` can quote addresses, so it is read for the waiting time of a 429 and then forgotten.
-"""
+"""Bytes out: one HTTP client for one Klaviyo account. It sends once and reports; retrying is ``delivery.policy``'s."""
 
 import asyncio
 import contextlib
-import math
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -19,9 +10,10 @@ import httpx
 import msgspec
 
 from relay.config import Site
-from relay.klaviyo.answer import NOT_SENT, Answer, Found, Left
+from relay.klaviyo.answer import NOT_SENT, Answer
 from relay.klaviyo.endpoints import Endpoint
 from relay.klaviyo.mapping import REVISION
+from relay.klaviyo.response import answer_of
 
 #: Klaviyo answers in well under a second; a hanging connection must not hold a lease for long.
 TIMEOUT_SECONDS = 20.0
@@ -34,8 +26,6 @@ MOST_FOUND = 100
 Body = dict[str, Any]
 
 _JSON_API = "application/vnd.api+json"
-_AVAILABLE_IN = re.compile(r"available in (\d+(?:\.\d+)?) second")
-_SCOPE = re.compile(r"\b[a-z-]+:(?:read|write|full)\b")
 
 
 class Traffic(Protocol):
@@ -223,79 +213,4 @@ async def _call(
         response = await connection.request(operation.method, path, content=content, headers=headers, params=parameters)
     except httpx.HTTPError as error:
         return Answer(status=None, error=type(error).__name__)
-    if not response.is_success:
-        return _refusal(response)
-    try:
-        document = response.json() if reads else None
-        return Answer(status=response.status_code, document=document, left=_left(response.headers))
-    except ValueError:
-        return Answer(status=None, error="no_json")  # cut short on its way: asked again
-
-
-def found(answer: Answer) -> Found | None:
-    """The first profile of an answer."""
-    try:
-        profile = answer.document["data"][0]
-        attributes = profile["attributes"]
-        return Found(profile["id"], attributes.get("email"), attributes.get("phone_number"))
-    except (LookupError, TypeError, AttributeError):
-        return None
-
-
-def property_of(answer: Answer, name: str) -> Any:
-    """A custom property of the first profile of an answer; None where there is none."""
-    try:
-        return answer.document["data"][0]["attributes"]["properties"].get(name)
-    except (LookupError, TypeError, AttributeError):
-        return None
-
-
-def _refusal(response: httpx.Response) -> Answer:
-    try:
-        errors = response.json()["errors"]
-        code, detail = str(errors[0].get("code", "")), str(errors[0].get("detail", ""))
-        pointers = [str((error.get("source") or {}).get("pointer", ""))[:200] for error in errors]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        code, detail, pointers = "", "", [""]
-    status = response.status_code
-    scope = _SCOPE.search(detail) if status in (401, 403) else None
-    return Answer(
-        status=status,
-        retry_after=_retry_after(response, detail),
-        error=" ".join(part for part in (code[:100], pointers[0]) if part) or f"http_{status}",
-        scope=scope[0] if scope else None,
-        left=_left(response.headers),
-        pointers=tuple(pointer for pointer in pointers if pointer),
-    )
-
-
-def _left(headers: httpx.Headers) -> Left | None:
-    """What ``RateLimit-Limit``, ``-Remaining`` and ``-Reset`` say; None without the first two, or where they are none.
-
-    Numbers may be followed by the policy they belong to (``350, 350;w=1, 3500;w=60`` in drafts of the standard).
-    """
-    try:
-        limit, remaining = (int(headers[f"RateLimit-{name}"].partition(",")[0]) for name in ("Limit", "Remaining"))
-    except (KeyError, ValueError):
-        return None
-    reset = None
-    with suppress(ValueError):
-        reset = float(int(headers.get("RateLimit-Reset", "").partition(",")[0]))
-    return Left(limit, remaining, reset if reset is not None and reset >= 0 else None) if limit > 0 else None
-
-
-def _retry_after(response: httpx.Response, detail: str) -> float | None:
-    """Seconds to wait: the header, else the text of the error (seen live without the header)."""
-    header = response.headers.get("Retry-After", "")
-    with suppress(ValueError):
-        if math.isfinite(seconds := float(header)):
-            return max(0.0, seconds)
-    with suppress(ValueError, TypeError):  # TypeError: a time without a zone
-        at = parsedate_to_datetime(header)
-        # By Klaviyo's own clock where it says what that is: ours may differ.
-        told = response.headers.get("Date")
-        seconds = (at - (parsedate_to_datetime(told) if told else datetime.now(UTC))).total_seconds()
-        if seconds > 0:
-            return seconds
-    match = _AVAILABLE_IN.search(detail)
-    return float(match[1]) if match else None
+    return answer_of(response, reads=reads)

@@ -4,7 +4,6 @@ The rules are ``identity.resolve``'s and ``identity.guards``'; this module carri
 transaction.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -14,19 +13,20 @@ from msgspec import Struct
 from relay.config import Site
 from relay.delivery.states import State
 from relay.identity import guards
+from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
-from relay.identity.identifiers import Claims, Identifier, IdentifierKind
+from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
 from relay.identity.traces import CART_SECONDS, RULES, TraceKind
-from relay.model import DeliveryKind, Kind, Message, Reason, Trust
+from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.late import release
+from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
 from relay.store.graph import SIGNED_OUT
-from relay.store.rows import Draft
 
 log = logging.getLogger("relay.identity")
 
@@ -53,9 +53,8 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     else:
         is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
-    if claims.exchange_id is not None and visitor_id is not None:
-        is_left = claims.exchange_is_left_behind
-        _follow_link(tx, site, message, claims.exchange_id, visitor_id, sender, is_left_behind=is_left)
+    if visitor_id is not None:
+        follow_exchange(tx, site, message, claims, sender, visitor_id)
     if is_new_trace and visitor_id is not None:
         _release_across(tx, site, visitor_id, sender, at)
     if direct is not None:
@@ -120,15 +119,6 @@ def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: fl
             if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
                 tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
     return links
-
-
-def end_unknown_link(tx: Transaction, site: Site, exchange_id: str, *, at: float) -> None:
-    """Klaviyo knows no such ``_kx``: whoever came with it is nobody."""
-    identifier = Identifier(IdentifierKind.KX, exchange_id)
-    owner = tx.graph.owners(site.site_id, [identifier]).get(identifier)
-    tx.graph.refute(site.site_id, identifier)
-    if owner is not None:
-        tx.graph.end_evidence(site.site_id, owner.person_id, Evidence.KX, at=at, reason="unknown_kx")
 
 
 def _apply_claims(
@@ -251,46 +241,3 @@ def _evidence(trust: Trust, kind: Kind, claims: Claims) -> Evidence:
         return Evidence.FORM
     is_checkout = kind in (Kind.ORDER_COMPLETED, Kind.CHECKOUT_STARTED)
     return Evidence.ORDER if is_checkout and trust is Trust.SERVER else Evidence.SERVER
-
-
-def _follow_link(
-    tx: Transaction,
-    site: Site,
-    message: Message,
-    exchange_id: str,
-    visitor_id: str,
-    sender: Sender,
-    *,
-    is_left_behind: bool,
-) -> None:
-    """Tie the visitor to the link's recipient, whoever that is, and have Klaviyo asked once who it is.
-
-    ``is_left_behind``: no link was opened now, Klaviyo's cookie still has the ID.
-    """
-    graph, site_id, at = tx.graph, site.site_id, message.occurred_at
-    identifier = Identifier(IdentifierKind.KX, exchange_id)
-    if graph.is_refuted(site_id, identifier):
-        return
-    if is_left_behind and graph.signed_out_at(site_id, visitor_id) is not None:
-        return  # Klaviyo's script does not forget at a sign-out: its cookie still names whoever has left
-    owner = graph.owners(site_id, [identifier]).get(identifier)
-    person_id = owner.person_id if owner else graph.new_person(site_id, at)
-    if owner is None:
-        graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
-        digest = hashlib.sha256(exchange_id.encode()).hexdigest()
-        tx.outbox.add(
-            Draft.errand(
-                DeliveryKind.LOOKUP,
-                site_id=site_id,
-                unique_id=f"backflow:lookup:{digest}",
-                reason=Reason.IDENTITY_PENDING,
-                payload=exchange_id,
-                occurred_at=at,
-                now=sender.now,
-            )
-        )
-    graph.tie(site_id, visitor_id, person_id, Evidence.KX, at=at, message_id=message.message_id)
-    if graph.is_passed_on(site_id, person_id):
-        recall.for_links_gone_round(tx, site, person_id, now=sender.now)
-    elif owner is not None and owner.sendable:
-        release(tx, site, person_id, sign_at=at, sender=sender)

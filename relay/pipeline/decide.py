@@ -3,6 +3,8 @@
 | Klaviyo's script             | visitor known to us | what happens                                              |
 |------------------------------|---------------------|-----------------------------------------------------------|
 | knew the visitor             | any                 | suppressed, ``native``                                    |
+| any, but its integration     | any                 | suppressed, ``native``                                    |
+| with the shop tells it itself|                     |                                                           |
 | did not, or was not there    | yes                 | held, then sent unless Klaviyo identifies the visitor     |
 | did not, or was not there    | no                  | waits for late identity                                   |
 
@@ -86,15 +88,17 @@ def decide(
     occurred_at: float,
     now: float,
     may_be_anonymous: bool = False,
+    is_integrations: bool = False,
 ) -> Decision:
     """The fate of an event that happened at ``occurred_at``, decided at ``now``.
 
     ``may_be_anonymous``: its visitor has an ID to file it under, and it is nothing that needs its person.
+    ``is_integrations``: Klaviyo's own integration with the shop tells it (see ``pipeline.integration``).
     """
     why = cause(klaviyo, site)
     if not may_forward:
         return Decision(state=State.SUPPRESSED, reason=Reason.GPC, cause=why, due_at=now)
-    if knows(klaviyo) and site.forward is not Forward.ALL:
+    if (knows(klaviyo) or is_integrations) and site.forward is not Forward.ALL:
         return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
     if resolution.reason is not None or resolution.person_id is None:
         unresolved = resolution.reason or Reason.NO_IDENTITY

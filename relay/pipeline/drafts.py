@@ -24,7 +24,7 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import decide, event_lists, late, metrics, optin, pages
+from relay.pipeline import decide, event_lists, integration, late, metrics, optin, pages
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -44,6 +44,7 @@ def queue(work: Work) -> None:
         occurred_at=work.message.occurred_at,
         now=work.now,
         may_be_anonymous=work.entry.visitor_id is not None and work.commerce.kind not in ORDER_KINDS,
+        is_integrations=integration.tells(work.message, work.commerce),
     )
     if not work.instructions.is_for_klaviyo and work.permission.forward:
         decision = msgspec.structs.replace(

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from relay.config import LIST_ID
-from relay.identity.identifiers import Claims
+from relay.identity.claims import Claims
 from relay.klaviyo.traits import spellings
 from relay.model import Message, ProfilePatch, SubscriptionChange, Trust
 from relay.pipeline import optin, values

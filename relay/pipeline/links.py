@@ -1,17 +1,23 @@
-"""Links of e-mails that name their recipient: our own token, and Klaviyo's profile ID in a parameter of the shop's.
+"""Links of e-mails that name their recipient: by our own token, Klaviyo's profile ID in a parameter, or its ``_kx``.
 
-Both say that this browser opened what was sent to somebody; neither says that it is that person's own. So each ties the
+Each says that this browser opened what was sent to somebody; none says that it is that person's own. So each ties the
 visitor with an evidence that is not strong, and an order, a login or a form in the same browser goes before it.
 """
 
+import hashlib
+
+from relay.config import Site
+from relay.identity.claims import Claims
 from relay.identity.evidence import Evidence
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.link_token import LinkTokens
-from relay.model import Kind, Trust
+from relay.model import DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline import recall
 from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import Work
+from relay.store.base import Transaction
+from relay.store.rows import Draft
 
 #: Where the ledger counts how tokens ended.
 NOTED = "noted_link"
@@ -24,10 +30,10 @@ def follow(work: Work, sender: Sender) -> None:
     if work.claims.link_token is not None:
         person_id = recipient_of(work, work.claims.link_token)
         if person_id is not None:
-            _tie(work, sender, sender.visitor_id, person_id, Evidence.LINK)
+            _tie(work.tx, work.site, work.message, sender, sender.visitor_id, person_id, Evidence.LINK)
     if work.claims.profile_id is not None:
         person_id = _owner_of(work, work.claims.profile_id)
-        _tie(work, sender, sender.visitor_id, person_id, Evidence.PROFILE_LINK)
+        _tie(work.tx, work.site, work.message, sender, sender.visitor_id, person_id, Evidence.PROFILE_LINK)
 
 
 def recipient_of(work: Work, token: str) -> str | None:
@@ -58,12 +64,55 @@ def _owner_of(work: Work, profile_id: str) -> str:
     return person_id
 
 
-def _tie(work: Work, sender: Sender, visitor_id: str, person_id: str, evidence: Evidence) -> None:
-    site, message = work.site, work.message
-    work.tx.graph.tie(
-        site.site_id, visitor_id, person_id, evidence, at=message.occurred_at, message_id=message.message_id
-    )
-    if work.tx.graph.is_passed_on(site.site_id, person_id):
-        recall.for_links_gone_round(work.tx, site, person_id, now=work.now)
-    elif work.tx.graph.is_sendable(site.site_id, person_id):
-        release(work.tx, site, person_id, sign_at=message.occurred_at, sender=sender)
+def follow_exchange(
+    tx: Transaction, site: Site, message: Message, claims: Claims, sender: Sender, visitor_id: str
+) -> None:
+    """Tie the visitor to the recipient of the link with the ``_kx`` it came by, whoever that is, and have Klaviyo asked
+    once who it is. Where no link was opened now, Klaviyo's cookie still has the ID."""
+    graph, site_id, at = tx.graph, site.site_id, message.occurred_at
+    if claims.exchange_id is None:
+        return
+    identifier = Identifier(IdentifierKind.KX, claims.exchange_id)
+    if graph.is_refuted(site_id, identifier):
+        return
+    if claims.exchange_is_left_behind and graph.signed_out_at(site_id, visitor_id) is not None:
+        return  # Klaviyo's script does not forget at a sign-out: its cookie still names whoever has left
+    owner = graph.owners(site_id, [identifier]).get(identifier)
+    person_id = owner.person_id if owner else graph.new_person(site_id, at)
+    if owner is None:
+        graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
+        digest = hashlib.sha256(claims.exchange_id.encode()).hexdigest()
+        tx.outbox.add(
+            Draft.errand(
+                DeliveryKind.LOOKUP,
+                site_id=site_id,
+                unique_id=f"backflow:lookup:{digest}",
+                reason=Reason.IDENTITY_PENDING,
+                payload=claims.exchange_id,
+                occurred_at=at,
+                now=sender.now,
+            )
+        )
+    _tie(tx, site, message, sender, visitor_id, person_id, Evidence.KX)
+
+
+def end_unknown(tx: Transaction, site: Site, exchange_id: str, *, at: float) -> None:
+    """Klaviyo knows no such ``_kx``: whoever came with it is nobody."""
+    identifier = Identifier(IdentifierKind.KX, exchange_id)
+    owner = tx.graph.owners(site.site_id, [identifier]).get(identifier)
+    tx.graph.refute(site.site_id, identifier)
+    if owner is not None:
+        tx.graph.end_evidence(site.site_id, owner.person_id, Evidence.KX, at=at, reason="unknown_kx")
+
+
+def _tie(
+    tx: Transaction, site: Site, message: Message, sender: Sender, visitor_id: str, person_id: str, evidence: Evidence
+) -> None:
+    """Tie the visitor to the recipient, and let go what waits for them; where their links have gone round, recall what
+    rests on one alone."""
+    at = message.occurred_at
+    tx.graph.tie(site.site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+    if tx.graph.is_passed_on(site.site_id, person_id):
+        recall.for_links_gone_round(tx, site, person_id, now=sender.now)
+    elif tx.graph.is_sendable(site.site_id, person_id):
+        release(tx, site, person_id, sign_at=at, sender=sender)

@@ -16,7 +16,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.identity.identifiers import Claims, IdentifierKind
+from relay.identity.claims import Claims
+from relay.identity.identifiers import IdentifierKind
 from relay.model import Message, SubscriptionChange, Trust
 from relay.pipeline import values
 from relay.pipeline.parse import parse_time

@@ -16,7 +16,7 @@ from relay.identity import measure
 from relay.identity.evidence import Evidence
 from relay.model import DropReason, Trust
 from relay.observe import describe
-from relay.pipeline import parse, requests, steps, suspect
+from relay.pipeline import integration, parse, requests, steps, suspect
 from relay.pipeline.steps import End, Work
 from relay.store.base import Store, Transaction
 from relay.store.rows import Entry, JournalRow
@@ -39,6 +39,7 @@ STEPS: tuple[Callable[[Work], End | None], ...] = (
     steps.hear_claims,
     steps.keep,
     steps.hear_klaviyo,
+    integration.hear_integration,
     steps.resolve,
     suspect.suspect,
     steps.end_the_story,

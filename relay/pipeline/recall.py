@@ -9,13 +9,16 @@
 | a recipient's links have gone round                  | nobody's, as far as it rests on such a link alone            |
 """
 
+from functools import cache
+
 import msgspec
 
 from relay.config import Site
 from relay.delivery.states import State
 from relay.identity import guards
+from relay.identity.claims import Claims
 from relay.identity.evidence import LINKS, STRONG, WORTH, Recognition
-from relay.identity.identifiers import Claims, IdentifierKind
+from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS, Resolution, Sign
 from relay.model import DeliveryKind, Reason
 from relay.pipeline.late import proof
@@ -31,6 +34,12 @@ def for_sign(
     """``named.person_id`` has just given a strong sign in this browser at ``at``."""
     person_id = named.person_id
     signed_out_at = tx.graph.signed_out_at(site.site_id, visitor_id) or 0.0
+
+    @cache
+    def is_corrected(other: str) -> bool:
+        """Asked once a person, however much is held for them."""
+        return _corrects(tx, site, other, claims, since=at - SESSION_SECONDS)
+
     for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id], states=_HELD):
         is_session = 0 <= at - delivery.occurred_at <= SESSION_SECONDS
         if delivery.kind is not DeliveryKind.EVENT or delivery.cause is Reason.ASKED or not is_session:
@@ -41,11 +50,10 @@ def for_sign(
         sign = _sign(tx, site, delivery)
         if other is None or other == person_id or sign is None or person_id is None:
             continue
-        corrected = _corrects(tx, site, other, claims, since=at - SESSION_SECONDS)
         if sign.recognition is Recognition.DIRECT:
-            if corrected:
+            if is_corrected(other):
                 tx.outbox.suppress(delivery, Reason.ADDRESS_CORRECTED, at=now)
-        elif corrected or not _in_this_session(sign, at):
+        elif is_corrected(other) or not _in_this_session(sign, at):
             tx.outbox.reassign(
                 site.site_id,
                 delivery,
@@ -55,7 +63,7 @@ def for_sign(
                 proof=proof(named),
             )
     for link in tx.graph.links(site.site_id, visitor_id):
-        if link.person_id != person_id and _corrects(tx, site, link.person_id, claims, since=at - SESSION_SECONDS):
+        if link.person_id != person_id and is_corrected(link.person_id):
             tx.graph.unlink(site.site_id, visitor_id, link.person_id, None, at=at, reason="corrected")
 
 

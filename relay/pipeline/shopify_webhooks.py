@@ -163,16 +163,15 @@ def _checkout(payload: Fields, context: dict[str, Any], webhook_id: str, now: fl
             **_cart_token(context),
         }
     )
-    if is_named:
-        # Klaviyo's own integration hears of every checkout with an address from Shopify too, and starts its flow.
-        context = {**context, "klaviyo": {"present": True, "identified": True}}
     who = without_nothing({"userId": buyer.customer_id, "context": context})
     track = {"type": "track", "event": "Checkout Started", "messageId": f"checkout-{token}", "properties": properties}
     messages = [({**track, **who}, at)]
     if is_named:
         traits = buyer.names | contact(buyer)
+        # Klaviyo's own integration has made the profile: there is nothing to tell of it.
+        context = {**context, "klaviyo": {"present": True, "identified": True}}
         identify = {"type": "identify", "messageId": f"shopify:{webhook_id}", "traits": traits}
-        messages.insert(0, ({**identify, **who}, at))
+        messages.insert(0, ({**identify, **who, "context": context}, at))
     return Told(messages=tuple(messages))
 
 

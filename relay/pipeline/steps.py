@@ -10,8 +10,10 @@ import msgspec
 from user_agents import parse as parse_user_agent
 
 from relay.config import Forward
-from relay.identity import identifiers, traces
+from relay.identity import traces
+from relay.identity.claims import Claims, claims
 from relay.identity.evidence import Recognition
+from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
@@ -57,19 +59,17 @@ def speak_canonical(work: Work) -> End | None:
 def hear_claims(work: Work) -> End | None:
     """What the call says of its author, and what it asks for. What an erased person did before the erasure is emptied:
     it must not bring them back."""
-    claims = identifiers.claims(
-        work.message, work.commerce, work.entry.trust, work.site.country, work.site.profile_parameter
-    )
-    if _is_forgotten(work, claims):
+    claimed = claims(work.message, work.commerce, work.entry.trust, work.site.country, work.site.profile_parameter)
+    if _is_forgotten(work, claimed):
         work.commerce = Commerce(kind=Kind.OTHER, name="")
         return None
     work.instructions = instructions.instructions(
-        work.message, claims, work.entry.trust, work.site.list_id, work.site.subscribe_channels
+        work.message, claimed, work.entry.trust, work.site.list_id, work.site.subscribe_channels
     )
     # Whose a call is holds whether or not it is for Klaviyo; what it says of them then stays out of later events.
     is_told = work.instructions.is_for_klaviyo
-    traits = instructions.of_the_person(claims.traits, work.instructions.patch) if is_told else {}
-    work.claims = msgspec.structs.replace(claims, traits=traits)
+    traits = instructions.of_the_person(claimed.traits, work.instructions.patch) if is_told else {}
+    work.claims = msgspec.structs.replace(claimed, traits=traits)
     return None
 
 
@@ -142,7 +142,7 @@ def resolve(work: Work) -> End | None:
         work.tx.ledger.count(site.site_id, "refused_instruction", unread)
     if entry.trust is Trust.KLAVIYO and message.traits.get("outcome") == "unknown":
         for claimed in work.claims.identifiers:
-            attribute.end_unknown_link(work.tx, site, claimed.value, at=work.now)
+            links.end_unknown(work.tx, site, claimed.value, at=work.now)
         return None
     sender = Sender(
         trust=entry.trust,
@@ -187,17 +187,17 @@ def _notes(work: Work) -> Iterator[str]:
     """What is remarkable about the call's identifiers and refused nevertheless by nobody here."""
     for identifier in work.claims.identifiers:
         match identifier.kind:
-            case identifiers.IdentifierKind.EMAIL:
+            case IdentifierKind.EMAIL:
                 if (kind := address_kind(identifier.value)) is not AddressKind.PERSONAL:
                     yield f"{kind}_email"
-            case identifiers.IdentifierKind.CUSTOMER_ID:
+            case IdentifierKind.CUSTOMER_ID:
                 if not work.site.email_primary and external_id(identifier.value) is None:
                     yield "long_customer_id"
 
 
-def _is_forgotten(work: Work, claims: identifiers.Claims) -> bool:
-    former = () if claims.former is None else (claims.former,)
-    named = [(each.kind.value, each.value) for each in (*claims.everything, *former)]
+def _is_forgotten(work: Work, claimed: Claims) -> bool:
+    former = () if claimed.former is None else (claimed.former,)
+    named = [(each.kind.value, each.value) for each in (*claimed.everything, *former)]
     if work.entry.visitor_id is not None:
         named.append(("visitor", work.entry.visitor_id))
     at = work.tx.privacy.erased_at(work.site.site_id, named)

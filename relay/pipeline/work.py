@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from relay.config import Site
-from relay.identity import identifiers
+from relay.identity.claims import Claims
 from relay.identity.evidence import Evidence
 from relay.identity.resolve import Resolution
 from relay.model import Commerce, Kind, KlaviyoState, Message, Reason
@@ -33,7 +33,7 @@ class Work(Struct, kw_only=True):
     permission: consent.Permission = consent.EVERYTHING
     commerce: Commerce = Commerce(kind=Kind.OTHER, name="")
     klaviyo: KlaviyoState = KlaviyoState()
-    claims: identifiers.Claims = identifiers.Claims()
+    claims: Claims = Claims()
     instructions: Instructions = Instructions()
     event_id: int | None = None
     resolution: Resolution = Resolution(reason=Reason.NO_IDENTITY)

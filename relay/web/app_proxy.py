@@ -8,23 +8,18 @@ Cookies do not pass Shopify's proxy, so the page sends the visitor's handle alon
 The answer says nothing of anybody. A request that is repeated within its minutes is the same message.
 """
 
-from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from relay.clock import Clock
-from relay.config import Site
 from relay.errors import RequestRefused
-from relay.identity.cookie import VisitorTokens
 from relay.identity.evidence import Recognition
 from relay.identity.identifiers import normal_customer_id
 from relay.model import Trust
-from relay.store.base import Store
 from relay.store.rows import Entry
-from relay.web.journal import keep, received
+from relay.web.intake import Intake, received
 from relay.web.shops import Shops, proxy_signature
 
 #: How far the time in a signed request may be from now, in seconds.
@@ -32,21 +27,11 @@ FRESH_SECONDS = 300
 
 
 class AppProxy:
-    """The route of Shopify's app proxy. ``journal_rings`` wakes the processor."""
+    """The route of Shopify's app proxy."""
 
-    def __init__(
-        self,
-        sites: Sequence[Site],
-        secret_keys: Sequence[str],
-        store: Store,
-        clock: Clock,
-        journal_rings: Callable[[str], None],
-    ) -> None:
-        self._shops = Shops(sites)
-        self._tokens = {site.site_id: VisitorTokens(secret_keys, site.site_id, clock) for site in sites}
-        self._store = store
-        self._clock = clock
-        self._journal_rings = journal_rings
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._shops = Shops(intake.sites)
 
     def routes(self) -> list[Route]:
         return [Route("/apps/backflow", self.receive, methods=["GET"])]
@@ -57,10 +42,10 @@ class AppProxy:
         parameters = dict(pairs)
         signature = parameters.get("signature", "").lower().encode()
         site = self._shops.signed_by(parameters.get("shop"), signature, proxy_signature(pairs))
-        now = self._clock.now()
+        now = self._intake.clock.now()
         if not _is_fresh(parameters.get("timestamp", ""), now):
             raise RequestRefused(401, "stale_signature", f"timestamp: expected one of the last {FRESH_SECONDS} seconds")
-        visit = self._tokens[site.site_id].read_handle(parameters.get("handle", ""))
+        visit = self._intake.visitors[site.site_id].read_handle(parameters.get("handle", ""))
         if visit is None:
             raise RequestRefused(400, "invalid_handle", "handle: expected the one that the relay has given the tag")
         customer_id = normal_customer_id(parameters.get("logged_in_customer_id", ""))
@@ -80,8 +65,7 @@ class AppProxy:
                 recognition=Recognition.HANDLE,
                 gpc=request.headers.get("sec-gpc") == "1",
             )
-            await keep(self._store, entry)
-            self._journal_rings(site.site_id)
+            await self._intake.keep(entry)
         return JSONResponse({"success": True}, headers={"Cache-Control": "no-store"})
 
 

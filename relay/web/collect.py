@@ -5,28 +5,25 @@ graph; the visitor comes from the cookie or the mirror alone.
 """
 
 import logging
-import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Raw
 
-from relay.clock import Clock
 from relay.config import Site
-from relay.errors import RequestRefused, StoreBusy, StoreError
-from relay.identity.cookie import VisitorTokens
+from relay.errors import RequestRefused
 from relay.identity.evidence import Recognition
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse
 from relay.pipeline.consent import bare, is_denied, permission
-from relay.store.base import Store
 from relay.store.rows import Entry
 from relay.web import body
 from relay.web.body import Receive
+from relay.web.intake import Intake
 from relay.web.security import Caller, Headers, Keys, RateLimit, is_allowed_origin
 from relay.web.visitor import NOBODY, Visitor, handle_in, named_by_caller, recognise
 
@@ -35,7 +32,6 @@ log = logging.getLogger("relay.collect")
 #: What the published SDKs post to: Segment's HTTP API, history, and the short names of its browser SDK.
 _NAMES = ("batch", *parse.TYPES)
 CALLS = {name: name for name in _NAMES} | {name[0]: name for name in _NAMES} | {"import": "batch"}
-RETRY_AFTER_SECONDS = 5
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -43,25 +39,11 @@ HeaderList = list[tuple[bytes, bytes]]
 
 
 class Collect:
-    """``POST /v1/batch``, ``/v1/import`` and the six single calls, with their preflights.
+    """``POST /v1/batch``, ``/v1/import`` and the six single calls, with their preflights."""
 
-    ``journal_rings`` wakes the processor.
-    """
-
-    def __init__(
-        self,
-        sites: Sequence[Site],
-        secret_keys: Sequence[str],
-        store: Store,
-        clock: Clock,
-        journal_rings: Callable[[str], None],
-    ) -> None:
-        self._sites = sites
-        self._keys = Keys(sites)
-        self._tokens = {site.site_id: VisitorTokens(secret_keys, site.site_id, clock) for site in sites}
-        self._store = store
-        self._clock = clock
-        self._journal_rings = journal_rings
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._keys = Keys(intake.sites)
         self._rate_limit = RateLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,13 +57,11 @@ class Collect:
             status, answer, extra = await self._collect(scope, headers, cookies, receive)
         except RequestRefused as refused:
             status, answer, extra = _refusal(refused)
-        except StoreError as error:
-            code = "busy" if isinstance(error, StoreBusy) else "unavailable"
-            unavailable = RequestRefused(503, code, "cannot be kept now", retry_after=RETRY_AFTER_SECONDS)
-            status, answer, extra = _failure("a request could not be kept", error, unavailable)
         except Exception as error:
+            # Not the caller's fault: the log names the problem under the ID that the answer names.
             fault = RequestRefused(500, "internal_error", "a fault of the relay; nothing was kept")
-            status, answer, extra = _failure("a request failed", error, fault)
+            log.error("a request failed", extra={"problem": describe(error), "request_id": fault.request_id})
+            status, answer, extra = _refusal(fault)
         await _answer(send, status, answer, [*cors, *extra])
 
     async def _collect(
@@ -107,9 +87,8 @@ class Collect:
         if entry.messages or entry.drops:
             # A visitor of ours is one for the whole request; those that callers name themselves may be several.
             is_ours = visitor.recognition in (Recognition.COOKIE, Recognition.MIRROR, Recognition.HANDLE)
-            entries = [entry] if is_ours else named_by_caller(entry, self._tokens[caller.site.site_id])
-            await self._store.append(*entries)
-            self._journal_rings(caller.site.site_id)
+            entries = [entry] if is_ours else named_by_caller(entry, self._intake.visitors[caller.site.site_id])
+            await self._intake.keep(*entries)
         if call != "batch" and named_drops:
             # The one message of a single call is the request: its fault is the request's.
             drop = named_drops[0][1]
@@ -136,7 +115,7 @@ class Collect:
         caller: Caller,
     ) -> tuple[Entry, list[tuple[int, parse.Drop]], Visitor]:
         """What the journal gets, the messages refused, and the visitor."""
-        now, site = self._clock.now(), caller.site
+        now, site = self._intake.clock.now(), caller.site
         gpc = headers.get(b"sec-gpc") == b"1"
         skew = parse.clock_skew(envelope.sent_at, now)
         common = parse.common_fields(envelope)
@@ -163,7 +142,7 @@ class Collect:
         visitor = NOBODY
         if not is_server:
             visitor = recognise(
-                self._tokens[site.site_id],
+                self._intake.visitors[site.site_id],
                 cookies,
                 envelope.visitor,
                 messages[0] if messages else None,
@@ -191,11 +170,11 @@ class Collect:
 
     def _names(self, site: Site, received: parse.Received) -> bool:
         """Whether a browser's anonymous ID names a visitor."""
-        return self._tokens[site.site_id].mint(received.anonymous_id or "") is not None
+        return self._intake.visitors[site.site_id].mint(received.anonymous_id or "") is not None
 
     def _cors(self, headers: Headers) -> HeaderList:
         """An allowed origin may read the answer; every other one sees none of it."""
-        if not any(is_allowed_origin(headers, site) for site in self._sites):
+        if not any(is_allowed_origin(headers, site) for site in self._intake.sites):
             return [(b"vary", b"Origin")]
         return [
             (b"vary", b"Origin"),
@@ -233,18 +212,11 @@ def _address(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def _failure(what: str, error: Exception, refused: RequestRefused) -> tuple[int, bytes, HeaderList]:
-    """Not the caller's fault: the log names the problem under the ID that the answer names."""
-    request_id = uuid.uuid4().hex
-    log.error(what, extra={"problem": describe(error), "request_id": request_id})
-    return _refusal(refused, request_id)
-
-
-def _refusal(refused: RequestRefused, request_id: str | None = None) -> tuple[int, bytes, HeaderList]:
+def _refusal(refused: RequestRefused) -> tuple[int, bytes, HeaderList]:
     extra = [] if refused.retry_after is None else [(b"retry-after", str(refused.retry_after).encode())]
     if refused.status == 405:
         extra.append((b"allow", b"POST, OPTIONS"))
-    return refused.status, msgspec.json.encode(refused.document(request_id or uuid.uuid4().hex)), extra
+    return refused.status, msgspec.json.encode(refused.document()), extra
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: HeaderList) -> None:

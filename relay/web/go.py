@@ -12,7 +12,6 @@ Nobody is tied, and no cookie is set:
 """
 
 import uuid
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -21,17 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from user_agents import parse as parse_user_agent
 
-from relay.clock import Clock
 from relay.config import Site
 from relay.errors import RequestRefused, StoreError
-from relay.identity.cookie import VisitorTokens
 from relay.identity.link_token import LinkTokens
 from relay.model import DropReason, Trust
-from relay.store.base import Store
 from relay.store.rows import Entry
 from relay.web.consent import needs_signal
 from relay.web.destination import destination, origin_of
-from relay.web.journal import keep, received
+from relay.web.intake import Intake, received
 from relay.web.security import RateLimit
 from relay.web.visitor import Visitor, recognise
 
@@ -42,22 +38,13 @@ CLICKS_PER_MINUTE = 600
 
 
 class Go:
-    """The route of our own links. ``journal_rings`` wakes the processor."""
+    """The route of our own links."""
 
-    def __init__(
-        self,
-        sites: Sequence[Site],
-        secret_keys: Sequence[str],
-        store: Store,
-        clock: Clock,
-        journal_rings: Callable[[str], None],
-    ) -> None:
-        self._sites = sites
-        self._visitors = {site.site_id: VisitorTokens(secret_keys, site.site_id, clock) for site in sites}
-        self._links = {site.site_id: LinkTokens(secret_keys, site.site_id, site.link_seconds) for site in sites}
-        self._store = store
-        self._clock = clock
-        self._journal_rings = journal_rings
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._links = {
+            site.site_id: LinkTokens(intake.secret_keys, site.site_id, site.link_seconds) for site in intake.sites
+        }
         self._rate_limit = RateLimit(CLICKS_PER_MINUTE)
 
     def routes(self) -> list[Route]:
@@ -89,19 +76,21 @@ class Go:
         self, request: Request, site: Site, token: str, *, is_genuine: bool
     ) -> tuple[Visitor | None, str | None]:
         """Note that this browser has opened the link: the visitor, or the token when it is for the tag to follow."""
-        now = self._clock.now()
+        now = self._intake.clock.now()
         try:
             self._rate_limit.check(request.client.host if request.client else "")
             if not is_genuine:
-                await self._keep(Entry(site_id=site.site_id, received_at=now, trust=Trust.BROWSER, drops=_INVALID))
+                await self._intake.keep(
+                    Entry(site_id=site.site_id, received_at=now, trust=Trust.BROWSER, drops=_INVALID)
+                )
                 return None, None
-            if await needs_signal(self._store, site):
+            if await needs_signal(self._intake.store, site):
                 return None, token
             opening = received(
                 {"type": "identify", "messageId": str(uuid.uuid4()), "context": {"clickIds": {"bf": token}}}, now
             )
             visitor = recognise(
-                self._visitors[site.site_id],
+                self._intake.visitors[site.site_id],
                 [value.encode("latin-1") for value in request.headers.getlist("cookie")],
                 None,
                 opening,
@@ -120,27 +109,23 @@ class Go:
                 ip=request.client.host if request.client else None,
                 user_agent=request.headers.get("user-agent", "")[:512],
             )
-            await self._keep(entry)
+            await self._intake.keep(entry)
         except (RequestRefused, StoreError):
             return None, token if is_genuine else None  # the tag can still follow it from the page
         return visitor, None
 
-    async def _keep(self, entry: Entry) -> None:
-        await keep(self._store, entry)
-        self._journal_rings(entry.site_id)
-
     def _site(self, token: str, key: str | None, to: str) -> tuple[Site, bool]:
         """Whose link it is, and whether its token is genuine and in time. Without one: the site that ``key`` or the
         address names, else the first."""
-        now = self._clock.now()
-        for site in self._sites:
+        now = self._intake.clock.now()
+        for site in self._intake.sites:
             opened = self._links[site.site_id].read(token, now)
             if opened is not None:
                 return site, not opened.is_expired
-        for site in self._sites:
+        for site in self._intake.sites:
             if site.write_key == key or origin_of(to) in site.allowed_origins:
                 return site, False
-        return self._sites[0], False
+        return self._intake.sites[0], False
 
 
 _INVALID: dict[str, int] = {DropReason.INVALID_LINK: 1}

@@ -5,25 +5,21 @@ that fails too often. A repeated webhook is the same message, since the webhook'
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from relay.clock import Clock
 from relay.config import Site
 from relay.errors import RequestRefused, StoreError
-from relay.identity.cookie import VisitorTokens
 from relay.identity.evidence import Recognition
 from relay.model import Trust
 from relay.pipeline.shopify_webhooks import handle_of, needs_consent, translate
-from relay.store.base import Store
 from relay.store.rows import Entry
 from relay.web import body
 from relay.web.consent import needs_signal
-from relay.web.journal import keep, received, unavailable
+from relay.web.intake import Intake, received, unavailable
 from relay.web.shops import Shops, webhook_signature
 
 #: An order of many hundred lines has a megabyte or two.
@@ -33,21 +29,11 @@ _objects = msgspec.json.Decoder(dict[str, object])
 
 
 class Webhooks:
-    """The route of Shopify's webhooks. ``journal_rings`` wakes the processor."""
+    """The route of Shopify's webhooks."""
 
-    def __init__(
-        self,
-        sites: Sequence[Site],
-        secret_keys: Sequence[str],
-        store: Store,
-        clock: Clock,
-        journal_rings: Callable[[str], None],
-    ) -> None:
-        self._shops = Shops(sites)
-        self._tokens = {site.site_id: VisitorTokens(secret_keys, site.site_id, clock) for site in sites}
-        self._store = store
-        self._clock = clock
-        self._journal_rings = journal_rings
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._shops = Shops(intake.sites)
 
     def routes(self) -> list[Route]:
         return [Route("/webhooks/shopify", self.receive, methods=["POST"])]
@@ -67,11 +53,10 @@ class Webhooks:
             raise RequestRefused(400, "invalid_json", "the body: expected a JSON object") from None
         webhook_id = self._webhook_id(request, topic, raw)
         try:
-            is_needed = needs_consent(topic) and await needs_signal(self._store, site)
+            is_needed = needs_consent(topic) and await needs_signal(self._intake.store, site)
         except StoreError as error:
             raise unavailable(error) from None
-        await keep(self._store, self._entry(site, topic, payload, webhook_id, needs_signal=is_needed))
-        self._journal_rings(site.site_id)
+        await self._intake.keep(self._entry(site, topic, payload, webhook_id, needs_signal=is_needed))
         return JSONResponse({"success": True}, headers={"Cache-Control": "no-store"})
 
     def _webhook_id(self, request: Request, topic: str, raw: bytes) -> str:
@@ -82,9 +67,9 @@ class Webhooks:
     def _entry(
         self, site: Site, topic: str, payload: dict[str, object], webhook_id: str, *, needs_signal: bool
     ) -> Entry:
-        now = self._clock.now()
+        now = self._intake.clock.now()
         handle = handle_of(topic, payload)
-        visit = self._tokens[site.site_id].read_handle(handle) if handle else None
+        visit = self._intake.visitors[site.site_id].read_handle(handle) if handle else None
         told = translate(
             topic,
             payload,

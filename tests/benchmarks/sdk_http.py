@@ -39,6 +39,7 @@ from relay.clock import SystemClock
 from relay.config import Secret, Site
 from relay.store.sqlite import SqliteStore
 from relay.web.collect import Collect
+from relay.web.intake import Intake
 from tests.benchmarks.sdk_mapping import BATCH, CALLS, batch, mapped
 
 CONNECTIONS = 8
@@ -63,7 +64,7 @@ def relay(folder: Path, state: State, *, maps: bool) -> Starlette:
     """The relay's own door and journal, and a mapper behind them."""
     store = SqliteStore(folder / "relay.db", ["a key of the benchmark"], ["default"])
     bell = asyncio.Event()
-    collect = Collect([SITE], ("only for this benchmark",), store, SystemClock(), lambda _: bell.set())
+    collect = Collect(Intake([SITE], ["only for this benchmark"], store, SystemClock(), lambda _: bell.set()))
 
     async def follow() -> None:
         position = 0

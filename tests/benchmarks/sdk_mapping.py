@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from relay.identity import identifiers
+from relay.identity.claims import claims
 from relay.klaviyo import mapping
 from relay.model import Proof, Reason, Recipient, Trust
 from relay.pipeline import parse
@@ -101,9 +101,9 @@ def mapped(received: parse.Received) -> list[bytes]:
     """The bodies for Klaviyo of one message as the journal holds it."""
     message = parse.read_body(received)
     commerce = canonicalise(message)
-    claims = identifiers.claims(message, commerce, Trust.SERVER, "DE")
-    known = {str(identifier.kind): identifier.value for identifier in claims.identifiers}
-    recipient = Recipient(email=known.get("email"), phone_number=known.get("phone"), traits=claims.traits)
+    claimed = claims(message, commerce, Trust.SERVER, "DE")
+    known = {str(identifier.kind): identifier.value for identifier in claimed.identifiers}
+    recipient = Recipient(email=known.get("email"), phone_number=known.get("phone"), traits=claimed.traits)
     return [
         msgspec.json.encode(
             mapping.event_body(

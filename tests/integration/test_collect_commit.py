@@ -134,7 +134,7 @@ def test_a_caller_who_goes_away_while_waiting_harms_nobody(door: Door) -> None:
 
 def test_the_bell_rings_after_the_commit_and_only_for_what_was_kept(door: Door) -> None:
     rung: list[tuple[str, int]] = []
-    door.relay._collect._journal_rings = lambda site_id: rung.append((site_id, committed(door)))
+    door.relay._collect._intake._journal_rings = lambda site_id: rung.append((site_id, committed(door)))
     door.browser([call()])
     door.browser([])
     door.browser([call()], origin="https://evil.example")

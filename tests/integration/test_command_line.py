@@ -106,7 +106,7 @@ OF_A_PERSON = ("forget", "export", "explain", "unlink")
 
 @pytest.mark.parametrize("command", ["serve", "work", "migrate", "doctor", "replay", "audit", *OF_A_PERSON])
 def test_every_command_names_a_missing_setting(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.cli.set_up_logging", lambda: None)
+    monkeypatch.setattr("relay.cli.running.set_up_logging", lambda: None)
     result = run(command, *([ANN] if command in OF_A_PERSON else []), RELAY_SECRET_KEYS=None)
     assert result.exit_code == 1
     assert "relay: RELAY_SECRET_KEYS: is missing" in result.output

@@ -99,7 +99,7 @@ def test_forget_erases_the_person(url: str) -> None:
 def test_a_database_that_cannot_be_used_is_named_in_one_line(
     command: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.cli.set_up_logging", lambda: None)
+    monkeypatch.setattr("relay.cli.running.set_up_logging", lambda: None)
     result = run(address, command)
     assert result.exit_code == 1
     assert "RELAY_DATABASE_URL" in result.output

@@ -15,7 +15,7 @@ from relay.delivery.breaker import FAILURES, OUTAGE_FIRST
 from relay.delivery.claims import LEASE_SECONDS
 from relay.delivery.states import State
 from relay.errors import StoreUnavailable
-from relay.klaviyo import client, mapping
+from relay.klaviyo import mapping, response
 from relay.klaviyo.answer import Answer
 from relay.web.ops import Ops
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, VIEWED, Browser, World, in_world
@@ -107,7 +107,7 @@ async def test_too_many_requests_costs_no_attempt_and_waits_as_told(
     ],
 )
 def test_how_long_klaviyo_asks_to_wait(headers: dict[str, str], detail: str, seconds: float | None) -> None:
-    assert client._retry_after(httpx.Response(429, headers=headers), detail) == seconds
+    assert response.retry_after(httpx.Response(429, headers=headers), detail) == seconds
 
 
 @in_world(**NO_HOLD)

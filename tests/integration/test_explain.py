@@ -225,7 +225,7 @@ async def test_what_klaviyo_handles_itself_is_told_in_the_consoles_words(world: 
     await shopper.add_to_cart(context=klaviyo_script(identified=True))
     await world.settle()
     found = await chain(world)
-    assert texts(found, "standing")[0].startswith("Suppressed: Klaviyo's own script knew this shopper and handles it.")
+    assert texts(found, "standing")[0].startswith("Suppressed: Klaviyo handles this itself: its own script knew this")
     assert texts(found, "sign"), "whose it is is told all the same"
 
 

@@ -192,7 +192,7 @@ def test_a_test_order_is_counted_and_not_forwarded(door: Door) -> None:
 
 @pytest.mark.parametrize(("error", "code"), [(StoreBusy(), "busy"), (StoreUnavailable(), "unavailable")], ids=str)
 def test_what_cannot_be_kept_is_not_acknowledged(
-    door: Door, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
     async def fail(*entries: Entry) -> None:
         raise error
@@ -200,6 +200,7 @@ def test_what_cannot_be_kept_is_not_acknowledged(
     monkeypatch.setattr(door.store, "append", fail)
     answer = post(door)
     assert (answer.status, answer.error["code"], answer.header("retry-after")) == (503, code, "5")
+    assert [vars(record)["request_id"] for record in caplog.records] == [answer.error["request_id"]]
     monkeypatch.undo()
     assert post(door).status == 200  # Shopify tries again
     assert len(door.kept_ids()) == 1

@@ -45,6 +45,7 @@ from relay.store.vault import Unreadable, is_sealed
 from relay.web.app_proxy import AppProxy
 from relay.web.collect import Collect
 from relay.web.go import Go
+from relay.web.intake import Intake
 from relay.web.webhooks import Webhooks
 from tests import shopify
 from tests.fakes.clock import FakeClock
@@ -207,9 +208,9 @@ class World:
 
     def _open(self, secrets: Sequence[str]) -> None:
         self.store = SqliteStore(self._folder / "relay.db", secrets, [self.site.site_id, "other"])
-        door = ([self.site], secrets, self.store, self.clock, lambda site_id: self.journal_rings.set())
-        self.collect = Collect(*door)
-        parts = (Webhooks(*door), AppProxy(*door), Go(*door))
+        intake = Intake([self.site], secrets, self.store, self.clock, lambda site_id: self.journal_rings.set())
+        self.collect = Collect(intake)
+        parts = (Webhooks(intake), AppProxy(intake), Go(intake))
         self.pages = Starlette(routes=[route for part in parts for route in part.routes()])
 
     async def renew(self, *secrets: str) -> None:

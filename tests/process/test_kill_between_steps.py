@@ -21,6 +21,7 @@ from relay.klaviyo.client import KlaviyoClient
 from relay.pipeline.process import Processor
 from relay.store.sqlite import SqliteStore
 from relay.web.collect import Collect
+from relay.web.intake import Intake
 from tests.fakes.clock import FakeClock
 
 T = TypeVar("T")
@@ -138,7 +139,7 @@ async def live(folder: Path, klaviyo_url: str, clock: FakeClock, fate: Fate, *, 
         processor = Processor(site, mortal, clock, journal_rings=bell, outbox_rings=bell)
         await sender.start()
         if not acknowledged:
-            collect: Any = Collect([site], ["k"], mortal, clock, lambda _: None)
+            collect: Any = Collect(Intake([site], ["k"], mortal, clock, lambda _: None))
             transport = httpx.ASGITransport(app=collect)
             async with httpx.AsyncClient(transport=transport, base_url="http://relay") as caller:
                 answer = await caller.post("/v1/batch", json=BATCH)

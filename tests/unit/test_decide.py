@@ -36,6 +36,7 @@ def decided(
     may_forward: bool = True,
     ago: float = 0.0,
     may_be_anonymous: bool = True,
+    is_integrations: bool = False,
 ) -> Decision:
     return decide(
         klaviyo,
@@ -45,6 +46,7 @@ def decided(
         occurred_at=NOW - ago,
         now=NOW,
         may_be_anonymous=may_be_anonymous,
+        is_integrations=is_integrations,
     )
 
 
@@ -79,6 +81,23 @@ def test_the_fate_of_an_event(
     assert (found.state, found.reason, found.cause) == (State(state), Reason(reason), Reason(cause_))
     assert found.due_at == (NOW + 180.0 if state == "held" else NOW)
     assert found.backfill is (forward == "shadow" and state == "held")
+
+
+@pytest.mark.parametrize(
+    ("forward", "may_forward", "state", "reason"),
+    [
+        ("backup", True, "suppressed", "native"),
+        ("shadow", True, "suppressed", "native"),
+        ("all", True, "ready", "forward_all"),
+        ("backup", False, "suppressed", "gpc"),
+    ],
+)
+@pytest.mark.parametrize("klaviyo", [UNTOLD, ABSENT, STRANGER], ids=["untold", "absent", "stranger"])
+def test_what_klaviyos_integration_tells_is_native_whatever_its_script_saw(
+    klaviyo: KlaviyoState, forward: str, may_forward: bool, state: str, reason: str
+) -> None:
+    found = decided(klaviyo, ANN, site(forward), may_forward=may_forward, is_integrations=True)
+    assert (found.state, found.reason) == (State(state), Reason(reason))
 
 
 @pytest.mark.parametrize("forward", ["backup", "all", "shadow"])

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.identity.claims import Claims, claims
 from relay.identity.identifiers import (
-    Claims,
     Identifier,
     IdentifierKind,
-    claims,
     normal_customer_id,
     normal_email,
     normal_exchange_id,

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 import relay.store
 from relay.config import Site
+from relay.identity.claims import Claims
 from relay.identity.evidence import Recognition
-from relay.identity.identifiers import PRECEDENCE, Claims, Identifier, IdentifierKind
+from relay.identity.identifiers import PRECEDENCE, Identifier, IdentifierKind
 from relay.identity.traces import Trace
 from relay.model import Kind, Message, Trust
 from relay.pipeline.attribute import Attribution, attribute

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.identity.identifiers import Claims, claims
+from relay.identity.claims import Claims, claims
 from relay.model import Commerce, Kind, Message, ProfilePatch, SubscriptionChange, Trust
 from relay.pipeline import optin
 from relay.pipeline.instructions import Instructions, instructions, of_the_person

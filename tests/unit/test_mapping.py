@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from relay.config import OrderEvent, PageEvents
-from relay.identity.identifiers import Identifier, IdentifierKind, claims
+from relay.identity.claims import claims
+from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.klaviyo.links import page_link
 from relay.klaviyo.mapping import STANDARD_METRICS, actions, event_body, metric_name, unique_id
 from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient, Trust

@@ -8,8 +8,8 @@ import pytest
 from relay.delivery.pace import Traffic
 from relay.delivery.quota import FLOOR, Quota, pace
 from relay.klaviyo.answer import Answer, Left
-from relay.klaviyo.client import _left
 from relay.klaviyo.endpoints import Endpoint
+from relay.klaviyo.response import calls_left
 from tests.fakes.clock import FakeClock
 from tests.unit.test_pace import in_jumping_time
 
@@ -50,7 +50,7 @@ def test_what_is_left_is_spread_over_what_is_left_of_the_minute(
     ],
 )
 def test_headers_that_say_what_is_left_are_read(headers: dict[str, str], left: Left | None) -> None:
-    assert _left(httpx.Headers(headers)) == left
+    assert calls_left(httpx.Headers(headers)) == left
 
 
 def heard(*answers: tuple[float, Left]) -> Quota:

@@ -8,8 +8,8 @@ import brotli
 import pytest
 import typer.main
 
-from relay import config
 from relay.cli import app
+from relay.config import keys
 from relay.web.tag import built_tag
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -19,7 +19,7 @@ def test_every_setting_is_in_the_readme_and_no_other() -> None:
     table = README[README.index("### Settings") : README.index("### Commands")]
     written = set(re.findall(r"^\| (.+?) \|", table, re.MULTILINE))
     named = {key for cell in written for key in re.findall(r"RELAY_[A-Z_]+", cell)}
-    assert named == {f"RELAY_{name}" for name in (*config._SITE_KEYS, *config._RELAY_KEYS)}
+    assert named == {f"RELAY_{name}" for name in (*keys.SITE, *keys.RELAY)}
 
 
 def test_every_command_is_in_the_readme_and_no_other() -> None:

@@ -5,14 +5,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from relay.identity.identifiers import IdentifierKind, claims
+from relay.identity.claims import claims
+from relay.identity.identifiers import IdentifierKind
 from relay.klaviyo import mapping
 from relay.model import DropReason, Kind, Message, Trust
 from relay.pipeline.canonical import canonicalise
 from relay.pipeline.instructions import instructions
 from relay.pipeline.parse import read_body
 from relay.pipeline.shopify_webhooks import Told, handle_of, translate
-from relay.web.journal import received
+from relay.web.intake import received
 from tests import shopify
 from tests.factories import NOW
 

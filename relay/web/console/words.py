@@ -18,10 +18,13 @@ REASONS: dict[Reason, str] = {
     Reason.KLAVIYO_UNIDENTIFIED: "Klaviyo's script was on the page but did not know this shopper.",
     Reason.FORWARD_ALL: "This shop sends every event of a shopper it recognises, whatever Klaviyo's script saw.",
     Reason.ASKED: "The call itself asks for this.",
-    Reason.NATIVE: "Klaviyo's own script knew this shopper and handles it. A second copy would mean a second e-mail.",
+    Reason.NATIVE: (
+        "Klaviyo handles this itself: its own script knew this shopper, or its integration with Shopify reports the"
+        " checkout. A second copy would mean a second e-mail."
+    ),
     Reason.NATIVE_REPLAYED: (
-        "Klaviyo's own script recognised the shopper shortly afterwards and sends this itself. A second copy would"
-        " mean a second e-mail."
+        "Klaviyo learned shortly afterwards who the shopper is, by its own script or its integration with Shopify, and"
+        " sends this itself. A second copy would mean a second e-mail."
     ),
     Reason.NO_IDENTITY: "Nobody knows yet who this shopper is.",
     Reason.SHARED_DEVICE: "Several people use this browser and nothing says which of them it was. No guess is made.",

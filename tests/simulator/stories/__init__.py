@@ -1,4 +1,5 @@
-"""What people do: each story one idea, told as an asynchronous generator that yields the seconds until it goes on.
+"""What people do: each story one idea, told as an asynchronous generator that yields the seconds until it goes on, in
+the words of ``scene``.
 
 ``STORIES`` knows them by name. ``guard`` says what keeps the relay from taking one person for another in it; None where
 nothing can, because nobody but the people themselves could know better.
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tests.simulator.people import Cast
+from tests.simulator.scene import Scene
 from tests.simulator.stage import Story
 
 
@@ -16,14 +18,14 @@ class Told(Struct, frozen=True, kw_only=True):
     """One story of the repertoire."""
 
     name: str
-    tell: Callable[[Cast], Story]
+    idea: str  #: the first line of what is said of it
+    script: Callable[[Scene], Story]
     guard: str | None
     is_hazard: bool
 
-    @property
-    def idea(self) -> str:
-        """Its first line."""
-        return (self.tell.__doc__ or "").strip().partition("\n")[0]
+    def tell(self, cast: Cast) -> Story:
+        """Begin it with people of its own."""
+        return self.script(Scene(cast, self.name))
 
 
 STORIES: dict[str, Told] = {}
@@ -31,13 +33,14 @@ STORIES: dict[str, Told] = {}
 
 def story(
     *, guard: str | None = None, is_hazard: bool = True
-) -> Callable[[Callable[[Cast], Story]], Callable[[Cast], Story]]:
+) -> Callable[[Callable[[Scene], Story]], Callable[[Scene], Story]]:
     """Take a story into the repertoire under its function's name."""
 
-    def keep(tell: Callable[[Cast], Story]) -> Callable[[Cast], Story]:
-        name: str = getattr(tell, "__name__", "")
-        STORIES[name] = Told(name=name, tell=tell, guard=guard, is_hazard=is_hazard)
-        return tell
+    def keep(script: Callable[[Scene], Story]) -> Callable[[Scene], Story]:
+        name: str = getattr(script, "__name__", "")
+        idea = (script.__doc__ or "").strip().partition("\n")[0]
+        STORIES[name] = Told(name=name, idea=idea, script=script, guard=guard, is_hazard=is_hazard)
+        return script
 
     return keep
 

@@ -2,42 +2,42 @@
 
 from tests.simulator.parameters import DAY, MINUTE, parameter
 from tests.simulator.people import Cast, Shopper
+from tests.simulator.scene import Scene
 from tests.simulator.stage import Story
 from tests.simulator.stories import story
 from tests.simulator.tab import Tab
 
-NAME = "everyday"
-
 
 @story(is_hazard=False)
-async def everyday(cast: Cast) -> Story:
+async def everyday(scene: Scene) -> Story:
     """One person's visits over the weeks: mails, ads and bookmarks, carts, checkouts and orders."""
-    async for pause in life(cast, cast.shopper()):
+    async for pause in life(scene, scene.cast.shopper()):
         yield pause
 
 
 @story(is_hazard=False)
-async def couple(cast: Cast) -> Story:
+async def couple(scene: Scene) -> Story:
     """Two people of one household, each on their own devices, now and then on a tablet that both use."""
+    cast = scene.cast
     home = cast.home()
     one, other = cast.shopper(home=home), cast.shopper(home=home)
     if cast.happens("shares_a_tablet"):
         one.desktop = other.desktop = cast.browser("desktop", consent=one.phone.consent, gpc=one.phone.gpc)
-    cast.stage.tell(life(cast, other, name="couple"), begins_in=cast.chance.random() * DAY)
-    async for pause in life(cast, one, name="couple"):
+    cast.stage.tell(life(scene, other), begins_in=cast.chance.random() * DAY)
+    async for pause in life(scene, one):
         yield pause
 
 
-async def life(cast: Cast, shopper: Shopper, *, name: str = NAME) -> Story:
+async def life(scene: Scene, shopper: Shopper) -> Story:
     while True:
-        yield cast.chance.expovariate(1.0 / (parameter("days_between_visits") * DAY))
-        async for pause in visit(cast, shopper, name):
+        yield scene.cast.chance.expovariate(1.0 / (parameter("days_between_visits") * DAY))
+        async for pause in visit(scene, shopper):
             yield pause
 
 
-async def visit(cast: Cast, shopper: Shopper, name: str) -> Story:
+async def visit(scene: Scene, shopper: Shopper) -> Story:
     """One visit, from the link to the leaving."""
-    chance, person = cast.chance, shopper.person
+    cast, person = scene.cast, shopper.person
     is_phone = shopper.desktop is None or cast.happens("phone")
     browser = shopper.phone if is_phone or shopper.desktop is None else shopper.desktop
     address = shopper.home
@@ -50,24 +50,25 @@ async def visit(cast: Cast, shopper: Shopper, name: str) -> Story:
         cast.stage.truth.end(browser.browser_id, cast.stage.now)
     if cast.happens("private_window"):
         browser = cast.private_window(browser)
-    link = _link(cast, shopper)
+    link = _link(scene, shopper)
     if "fbclid" in link and is_phone and not browser.is_private and cast.happens("ad_in_app"):
-        async for pause in _stay(cast, Tab(cast, person, shopper.in_app, address, name), link):
+        async for pause in _stay(cast, scene.tab(person, shopper.in_app, address), link):
             yield pause
         if not cast.happens("opens_in_browser"):
             return
-        yield chance.expovariate(1.0 / (parameter("minutes_to_the_browser") * MINUTE))
+        yield cast.chance.expovariate(1.0 / (parameter("minutes_to_the_browser") * MINUTE))
         cast.stage.truth.hand_over(shopper.in_app.browser_id, browser.browser_id, person, cast.stage.now)
-    async for pause in _stay(cast, Tab(cast, person, browser, address, name), link):
+    async for pause in _stay(cast, scene.tab(person, browser, address), link):
         yield pause
 
 
-def _link(cast: Cast, shopper: Shopper) -> dict[str, str]:
+def _link(scene: Scene, shopper: Shopper) -> dict[str, str]:
     """Where a visit comes from: the parameters of its link."""
+    cast = scene.cast
     if shopper.person.is_subscriber and cast.happens("from_mail"):
-        return {"_kx": cast.link(shopper.person)}
+        return scene.mail(shopper.person)
     if cast.happens("from_ad"):
-        return {"fbclid": f"IwAR{cast.chance.getrandbits(120):x}"}
+        return scene.ad()
     if cast.happens("from_free_listing"):
         return {"srsltid": f"AfmBOo{cast.chance.randrange(20):04d}"}  # few: they are indexed and shared
     return {}

@@ -1,0 +1,49 @@
+"""``relay doctor`` and ``snippet``: what is asked while a shop is being set up."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from relay import doctor as doctor_
+from relay.cli.given import SiteOption, chosen, opened, read_settings, run_to_end
+from relay.cli.terminal import err, fail, out
+from relay.web import tag
+
+_MARKS = {"ok": "[green]ok  [/green]", "warning": "[yellow]warn[/yellow]", "failed": "[red]FAIL[/red]"}
+
+
+def doctor(
+    relay_url: Annotated[str | None, typer.Option(help="Where browsers reach the relay: https://r.shop.com")] = None,
+) -> None:
+    """Check settings, database, the Klaviyo key and what browsers will do with the cookie."""
+    settings = read_settings()
+    failed = False
+
+    async def examine() -> list[doctor_.Check]:
+        async with opened(settings) as store:
+            return await doctor_.examine(settings, store, relay_url)
+
+    for check in run_to_end(examine()):
+        out.print(f"{_MARKS[check.state]} {check.subject}: {check.text}")
+        failed |= check.state == "failed"
+    if failed:
+        raise typer.Exit(1)
+
+
+def snippet(
+    url: Annotated[str, typer.Argument(help="Where browsers reach the relay: https://r.shop.com")],
+    site: SiteOption = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="With the stub that loses no call even before the tag has arrived.")
+    ] = False,
+    nonce: Annotated[str, typer.Option(help="The nonce of the page's Content-Security-Policy, for --inline.")] = "",
+) -> None:
+    """Print what to paste into the theme, as high in the page's head as can be."""
+    settings = read_settings()
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        fail(f"URL: expected an address such as https://r.shop.com, got {url!r}")
+    for each in chosen(settings, site):
+        if len(settings.sites) > 1:
+            err.print(f"[bold]{each.site_id}[/bold]")
+        typer.echo(tag.inline_snippet(url, each, nonce) if inline else tag.snippet(url, each))
