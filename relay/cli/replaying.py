@@ -19,6 +19,7 @@ from relay.store.rows import Dying
 _WHY_DEAD = {
     Reason.REFUSED: "Klaviyo will not take this body; the answer names the field. Mend what made it, then replay.",
     Reason.RETRIES_EXHAUSTED: "Klaviyo did not answer for three days. Replay once it does.",
+    Reason.UNREADABLE: "Rows of the database are damaged. Restore it from a backup, then replay.",
 }
 
 
