@@ -30,10 +30,6 @@ _STAYS_ENDED = (
 
 _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
 
-#: A site's rows are nearly all there are, which SQLite cannot know: left to itself it would look through all of them.
-_BY_PERSON = " INDEXED BY identifiers_of_person"
-_LINKS_BY_PERSON = " INDEXED BY links_by_person"
-
 #: A link that has gone round does so in far fewer browsers than this: the others need not be counted.
 _ENOUGH_VISITORS = 50
 
@@ -77,7 +73,7 @@ class Graph:
         members = [person_id]
         for member in members:
             rows = self._sql(
-                "SELECT source_id FROM merges INDEXED BY merges_by_target"
+                "SELECT source_id FROM merges"
                 " WHERE site_id = ? AND target_id = ? AND revoked_at IS NULL",
                 (site_id, member),
             )
@@ -156,7 +152,7 @@ class Graph:
         """How many browsers have been tied to the person for the first time since then."""
         return sum(
             self._sql(
-                f"SELECT count(DISTINCT visitor_id) FROM links{_LINKS_BY_PERSON}"
+                f"SELECT count(DISTINCT visitor_id) FROM links"
                 " WHERE site_id = ? AND person_id = ? AND first_at >= ?",
                 (site_id, member, since),
             ).fetchone()[0]
@@ -168,7 +164,7 @@ class Graph:
         return all(
             (
                 row := self._sql(
-                    f"SELECT min(first_at) FROM identifiers{_BY_PERSON} WHERE site_id = ? AND person_id = ?",
+                    f"SELECT min(first_at) FROM identifiers WHERE site_id = ? AND person_id = ?",
                     (site_id, member),
                 ).fetchone()
             )
@@ -184,7 +180,7 @@ class Graph:
             row[0]
             for member in self.members(site_id, person_id)
             for row in self._sql(
-                f"SELECT min(first_at) FROM links{_LINKS_BY_PERSON}"
+                f"SELECT min(first_at) FROM links"
                 f" WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
                 f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
@@ -213,7 +209,7 @@ class Graph:
             visitors += [
                 row[0]
                 for row in self._sql(
-                    f"SELECT DISTINCT visitor_id FROM links{_LINKS_BY_PERSON} WHERE site_id = ? AND person_id = ?"
+                    f"SELECT DISTINCT visitor_id FROM links WHERE site_id = ? AND person_id = ?"
                     f" AND ended_at IS NULL{only}",
                     (site_id, member),
                 )
@@ -229,7 +225,7 @@ class Graph:
         """Whether the person has an address Klaviyo can be told."""
         return any(
             self._sql(
-                f"SELECT 1 FROM identifiers{_BY_PERSON} WHERE site_id = ? AND person_id = ? AND {_SENDABLE} LIMIT 1",
+                f"SELECT 1 FROM identifiers WHERE site_id = ? AND person_id = ? AND {_SENDABLE} LIMIT 1",
                 (site_id, member),
             ).fetchone()
             for member in self.members(site_id, person_id)
@@ -244,7 +240,7 @@ class Graph:
         traits: dict[str, Any] = {}
         for member in reversed(self.members(site_id, person_id)):
             for kind, value, trust, last_at in self._sql(
-                f"SELECT kind, value, trust, last_at FROM identifiers{_BY_PERSON}"
+                f"SELECT kind, value, trust, last_at FROM identifiers"
                 f" WHERE site_id = ? AND person_id = ? AND {_SENDABLE}",
                 (site_id, member),
             ):
@@ -442,7 +438,8 @@ class Graph:
             self._sql("DELETE FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM links WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM persons WHERE site_id = ? AND person_id = ?", (site_id, member))
-            self._sql("DELETE FROM merges WHERE site_id = ? AND ? IN (source_id, target_id)", (site_id, member))
+            for column in ("source_id", "target_id"):
+                self._sql(f"DELETE FROM merges WHERE site_id = ? AND {column} = ?", (site_id, member))
 
     def identifiers_of(self, site_id: str, person_id: str) -> list[Identifier]:
         """Every identifier of the person, whatever its kind."""
@@ -450,7 +447,7 @@ class Graph:
             Identifier(IdentifierKind(kind), self._plain(site_id, kind, value))
             for member in self.members(site_id, person_id)
             for kind, value in self._sql(
-                f"SELECT kind, value FROM identifiers{_BY_PERSON} WHERE site_id = ? AND person_id = ?",
+                f"SELECT kind, value FROM identifiers WHERE site_id = ? AND person_id = ?",
                 (site_id, member),
             )
         ]

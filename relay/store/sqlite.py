@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from relay.errors import SettingsError, StoreBusy, StoreRefused, StoreUnavailable
-from relay.store import journal, keyring, migrate, sealing
+from relay.store import journal, keyring, migrate, sealing, statistics
 from relay.store.base import Transaction
 from relay.store.keyring import Keyring
 from relay.store.rows import Entry, JournalRow
@@ -330,7 +330,9 @@ def _unlocked(state: Path, journal: Path, secrets: Sequence[str], sites: Iterabl
             keys = keyring.load(books, secrets, known)
             keyring.copy(books, door)
             sealing.sqlite(door, keys)
+            statistics.tell(door)
         sealing.sqlite(books, keys)
+        statistics.tell(books)
         return keys
 
 
