@@ -73,8 +73,7 @@ class Graph:
         members = [person_id]
         for member in members:
             rows = self._sql(
-                "SELECT source_id FROM merges"
-                " WHERE site_id = ? AND target_id = ? AND revoked_at IS NULL",
+                "SELECT source_id FROM merges WHERE site_id = ? AND target_id = ? AND revoked_at IS NULL",
                 (site_id, member),
             )
             members += [row[0] for row in rows if row[0] not in members]
@@ -152,8 +151,7 @@ class Graph:
         """How many browsers have been tied to the person for the first time since then."""
         return sum(
             self._sql(
-                f"SELECT count(DISTINCT visitor_id) FROM links"
-                " WHERE site_id = ? AND person_id = ? AND first_at >= ?",
+                "SELECT count(DISTINCT visitor_id) FROM links WHERE site_id = ? AND person_id = ? AND first_at >= ?",
                 (site_id, member, since),
             ).fetchone()[0]
             for member in self.members(site_id, person_id)
@@ -164,7 +162,7 @@ class Graph:
         return all(
             (
                 row := self._sql(
-                    f"SELECT min(first_at) FROM identifiers WHERE site_id = ? AND person_id = ?",
+                    "SELECT min(first_at) FROM identifiers WHERE site_id = ? AND person_id = ?",
                     (site_id, member),
                 ).fetchone()
             )
@@ -447,7 +445,7 @@ class Graph:
             Identifier(IdentifierKind(kind), self._plain(site_id, kind, value))
             for member in self.members(site_id, person_id)
             for kind, value in self._sql(
-                f"SELECT kind, value FROM identifiers WHERE site_id = ? AND person_id = ?",
+                "SELECT kind, value FROM identifiers WHERE site_id = ? AND person_id = ?",
                 (site_id, member),
             )
         ]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 #: Rows of a table that has grown, of one of its sites, and of one ID, hash or moment.
 _ALL, _SITE, _FEW = 1_000_000, 100_000, 10
 #: Columns with a handful of values: each leaves this part of the rows.
-_COARSE, _PART = frozenset({"evidence", "feature", "is_same", "kind", "name", "reason", "scope", "state"}), 8
+COARSE, _PART = frozenset({"evidence", "feature", "is_same", "kind", "name", "reason", "scope", "state"}), 8
 #: Nearly every row of an event has the same one: the browser's.
 _SAME = frozenset({"source"})
 
@@ -62,7 +62,7 @@ def _left(columns: Sequence[str], is_unique: bool, is_partial: bool) -> Iterator
             rows = 1
         elif name == "site_id":
             rows = rows * _SITE // _ALL
-        elif name in _COARSE:
+        elif name in COARSE:
             rows = max(rows // _PART, 1)
         elif name not in _SAME:
             rows = min(rows, _FEW)
