@@ -25,7 +25,7 @@ from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
-from relay.store.graph import SIGNED_OUT
+from relay.store.links import SIGNED_OUT
 from relay.store.rows import Draft
 
 log = logging.getLogger("relay.identity")

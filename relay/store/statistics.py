@@ -11,12 +11,11 @@ A connection reads the statistics with the schema: those opened after ``tell`` g
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-#: Rows of a table that has grown, of one of its sites, and of one ID, hash or moment.
+#: Rows of a table that has grown, of one of its sites, and of one ID, hash or moment. Of several sites none must
+#: look through the others' rows either (the journal).
 _ALL, _SITE, _FEW = 1_000_000, 100_000, 10
-#: Columns with a handful of values: each leaves this part of the rows.
-COARSE, _PART = frozenset({"evidence", "feature", "is_same", "kind", "name", "reason", "scope", "state"}), 8
-#: Nearly every row of an event has the same one: the browser's.
-_SAME = frozenset({"source"})
+#: Columns with a handful of values, each of which leaves this part of the rows.
+COARSE, _PART = frozenset({"evidence", "feature", "is_same", "kind", "name", "reason", "scope", "source", "state"}), 8
 
 #: A row of ``sqlite_stat1``: the table, the index, and how many rows its first 0, 1, 2 ... columns leave.
 Shape = tuple[str, str, str]
@@ -64,7 +63,7 @@ def _left(columns: Sequence[str], is_unique: bool, is_partial: bool) -> Iterator
             rows = rows * _SITE // _ALL
         elif name in COARSE:
             rows = max(rows // _PART, 1)
-        elif name not in _SAME:
+        else:
             rows = min(rows, _FEW)
         yield rows
 
