@@ -14,7 +14,8 @@ import pytest
 
 from relay.errors import SettingsError, StoreBusy, StoreUnavailable
 from relay.store.base import Transaction
-from relay.store.sqlite import MAX_GROUP, SqliteStore, WorkLock, _Writer
+from relay.store.sqlite import SqliteStore, WorkLock
+from relay.store.writer import MAX_GROUP, Writer
 from tests import factories
 from tests.contract import conftest
 from tests.contract.conftest import OpenStore
@@ -30,7 +31,7 @@ def sqlite(tmp_path: Path) -> Iterator[OpenStore]:
     opened.close()
 
 
-def writer(opened: OpenStore, part: str) -> _Writer:
+def writer(opened: OpenStore, part: str) -> Writer:
     assert isinstance(opened.store, SqliteStore)
     return opened.store._journal if part == "journal" else opened.store._state
 
@@ -246,7 +247,7 @@ def test_a_commit_that_fails_is_heard_by_its_caller(sqlite: OpenStore, part: str
 
 
 def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
+    monkeypatch.setattr("relay.store.writer.MAX_QUEUED", 2)
     opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
@@ -265,7 +266,7 @@ def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_closing_a_full_queue_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
+    monkeypatch.setattr("relay.store.writer.MAX_QUEUED", 2)
     opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
