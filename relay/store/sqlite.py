@@ -15,9 +15,10 @@ from typing import IO, Any, TypeVar
 from relay.errors import SettingsError, StoreUnavailable
 from relay.store import journal, keyring, migrate, sealing, statistics
 from relay.store.base import Transaction
+from relay.store.files import connect, naming, told
 from relay.store.keyring import Keyring
 from relay.store.rows import Entry, JournalRow
-from relay.store.writer import Writer, connect, naming, told
+from relay.store.writer import Writer
 
 T = TypeVar("T")
 

@@ -9,13 +9,14 @@ import queue
 import sqlite3
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.errors import StoreBusy, StoreRefused, StoreUnavailable
+from relay.errors import StoreBusy, StoreUnavailable
+from relay.store.checkpoints import PAGES, Checkpoints
+from relay.store.files import connect, naming, told
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -24,8 +25,6 @@ Work = Callable[[sqlite3.Connection], Any]
 MAX_QUEUED = 1000
 #: Requests that share one commit at most: bounds how long the first of them waits.
 MAX_GROUP = 256
-#: How long to wait for another process that holds the database's lock, in seconds.
-BUSY_SECONDS = 5.0
 
 
 class _Job:
@@ -62,8 +61,9 @@ class Writer:
         self._limit = MAX_GROUP if shared_commits else 1
         self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_QUEUED)
         with naming(path):
-            self._connection = connect(path)
+            self._connection = connect(path, carry_over_at=PAGES)
             self._reader = connect(path)
+            self._checkpoints = Checkpoints(path)
         self._reading = ThreadPoolExecutor(1, f"reader {path.name}")
         self._is_broken = False
         self._closed = False
@@ -111,14 +111,16 @@ class Writer:
         self._jobs.put(None)
         self._thread.join()
         self._reading.shutdown()
+        self._checkpoints.close()
         self._connection.close()
         self._reader.close()
 
     def _work(self) -> None:
         while (group := self._next_group()) is not None:
-            self._commit(group)
+            rows = self._commit(group)
             # One call into the loop wakes every request of the group.
             group[0].loop.call_soon_threadsafe(_finish, group)
+            self._checkpoints.after_commit(rows)
 
     def _next_group(self) -> list[_Job] | None:
         first = self._jobs.get()
@@ -136,11 +138,13 @@ class Writer:
             group.append(job)
         return group
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[_Job]) -> int:
+        """How many rows were written."""
         try:
             if self._is_broken:
-                self._connection = connect(self._path)
+                self._connection = connect(self._path, carry_over_at=PAGES)
                 self._is_broken = False
+            before = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
             for job in group:
                 result = job.work(self._connection)
@@ -148,12 +152,14 @@ class Writer:
                 job.result = None if isinstance(result, sqlite3.Cursor) else result
                 del result
             self._connection.execute("COMMIT")
+            return self._connection.total_changes - before
         except BaseException as error:  # every job must hear of it, whatever it was
             traceback.clear_frames(error.__traceback__)  # they may hold cursors
             self._roll_back()
             failure = told(error)
             for job in group:
                 job.error = failure
+            return 0
 
     def _roll_back(self) -> None:
         try:
@@ -168,31 +174,3 @@ class Writer:
 def _finish(group: list[_Job]) -> None:
     for job in group:
         job.finish()
-
-
-def told(error: BaseException) -> BaseException:
-    """SQLite's error as one of ours; any other error as it is."""
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
-        return StoreRefused(str(error))
-    return StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """What goes wrong with a file at its opening leaves as StoreUnavailable, which names the file."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit to the file at ``path``. Raises sqlite3.Error."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

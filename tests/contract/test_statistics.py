@@ -75,6 +75,9 @@ def test_a_shoppers_way_leads_through_no_whole_site(tmp_path: Path, monkeypatch:
         plan.caller for plan in plans.HEARD.values()
     }
     assert plans.wrong(plans.HEARD.values()) == []
+    # Nor does a quiet site look through what the others have been sent since.
+    steps = [step for plan in plans.HEARD.values() if plan.caller == "SqliteStore.entries" for step in plan.steps]
+    assert steps == ["SEARCH journal USING INDEX journal_by_site (site_id=? AND seq>?)"]
 
 
 @pytest.mark.parametrize(

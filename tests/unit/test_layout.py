@@ -152,6 +152,8 @@ def test_imports_run_one_way(package: str, forbidden: tuple[str, ...]) -> None:
         ("relay.store.sqlite", ("relay.app", "relay.store")),
         ("relay.store.postgres", ("relay.app", "relay.store")),
         ("relay.store.writer", ("relay.store.sqlite",)),
+        ("relay.store.checkpoints", ("relay.store.writer",)),
+        ("relay.store.files", ("relay.store.sqlite", "relay.store.writer", "relay.store.checkpoints")),
         ("relay.store.statistics", ("relay.store.sqlite",)),
         ("relay.store.persons", ("relay.store.identifiers", "relay.store.links")),
         ("relay.store.identifiers", ("relay.store.graph",)),
