@@ -13,7 +13,7 @@ cart with this one) are computed from it, so they are gone with it. What has not
 | waiting for that person's address                 | waits for its person again                                       |
 
 A call that names its person itself rests on no tie, unless it is the browser's own word that is taken back. A sign
-from after the taking back counts anew; a link that the browser keeps repeating does not (``store.graph.Graph.tie``).
+from after the taking back counts anew; a link that the browser keeps repeating does not (``store.links.Links.tie``).
 """
 
 import logging
@@ -32,8 +32,8 @@ from relay.model import Reason
 from relay.pipeline.late import proof
 from relay.pipeline.whose import whose
 from relay.store.base import Store, Transaction
-from relay.store.graph import UNLINKED
 from relay.store.history import Merge
+from relay.store.links import UNLINKED
 from relay.store.rows import Unsent
 
 log = logging.getLogger("relay.unlink")

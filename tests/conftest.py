@@ -1,10 +1,13 @@
-"""Longer forms of tests run by a flag."""
+"""Longer forms of tests run by a flag; every query of every test is watched."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from tests import plans
 from tests.postgres import Server, any_server
 
 # What programs print, how wide and in which colours, must not depend on where the tests run.
@@ -31,3 +34,18 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server; skips, and says so, where there is none."""
     with any_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _watched() -> Iterator[None]:
+    """Every SQLite connection of this process tells how it finds its rows."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=plans.Watched))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_query_looks_through_a_whole_site() -> Iterator[None]:
+    before = len(plans.HEARD)
+    yield
+    assert plans.wrong(list(plans.HEARD.values())[before:]) == []

@@ -26,7 +26,7 @@ from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
-from relay.store.graph import SIGNED_OUT
+from relay.store.links import SIGNED_OUT
 
 log = logging.getLogger("relay.identity")
 

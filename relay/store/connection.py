@@ -1,7 +1,7 @@
 """The one thing the SQL modules need of a database, whichever it is.
 
 They speak what SQLite and PostgreSQL both understand: CASE instead of ``max(a, b)``, names for inner queries, a CAST
-where a value stands alone. What only PostgreSQL shall read stands in ``/*pg ... */``; ``INDEXED BY`` only SQLite reads.
+where a value stands alone. What only PostgreSQL shall read stands in ``/*pg ... */``.
 """
 
 from collections.abc import Sequence

@@ -197,7 +197,8 @@ class Dispatch:
         check_step(State.READY, State.SUPPRESSED)
         self._sql(
             "UPDATE deliveries SET state = ?, settled_at = ?, recipient = NULL"
-            f" WHERE {which} AND state = 'ready' AND {_RECALLED}",
+            # The second names the index of what is due, for ``which`` of a whole site.
+            f" WHERE {which} AND state = 'ready' AND state IN ('ready', 'held') AND {_RECALLED}",
             (State.SUPPRESSED, at, *values),
         )
 

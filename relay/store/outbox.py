@@ -20,6 +20,8 @@ _UNSENT = (
     "delivery_id, kind, state, cause, commerce_kind, evidence, confidence, visitor_id, person_id, occurred_at,"
     " created_at, due_at, backfill"
 )
+#: Said beside the state that is meant: SQLite sees by the words whether an index of some states holds it.
+_OPEN = "state IN ('waiting', 'held', 'ready', 'sending')"
 #: The proof has a table of its own: it is read only when somebody asks why.
 _DRAFT = tuple(name for name in Draft.__struct_fields__ if name != "proof")
 #: The columns that hold what a person is told by or of, and where they are sealed for.
@@ -101,18 +103,16 @@ class Outbox:
     ) -> list[Unsent]:
         """Deliveries of these visitors, or of this person, that have not left yet, oldest first."""
         found: dict[int, Unsent] = {}
+        wanted = (*states, State.SENDING) if and_sending else states
         for column, value in [("visitor_id", v) for v in visitors] + [("person_id", person_id)]:
             if value is None:
                 continue
             for row in self._sql(
                 f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ? AND {column} = ?"
-                f" AND state IN ({marks(states)}) AND state IN ('waiting', 'held', 'ready')",
-                (site_id, value, *states),
+                f" AND state IN ({marks(wanted)}) AND {_OPEN}",
+                (site_id, value, *wanted),
             ):
                 found[row[0]] = _unsent(row)
-            if and_sending:
-                sending = f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ? AND {column} = ? AND state = 'sending'"
-                found |= {row[0]: _unsent(row) for row in self._sql(sending, (site_id, value))}
         return [found[key] for key in sorted(found)]
 
     def last_order_at(self, site_id: str, *, visitors: Iterable[str], person_ids: Iterable[str]) -> float | None:
@@ -197,10 +197,10 @@ class Outbox:
         """What is held for Klaviyo's script, which runs there, is held ``until`` then, but no longer than ``at_most``
         seconds after it happened."""
         self._sql(
-            "UPDATE deliveries INDEXED BY deliveries_unsent_by_visitor"
+            "UPDATE deliveries"
             " SET due_at = CASE WHEN occurred_at + ? < ? THEN occurred_at + ? ELSE ? END"
-            " WHERE site_id = ? AND visitor_id = ? AND state = 'held' AND state IN ('waiting', 'held', 'ready')"
-            " AND cause = ? AND due_at < ?"
+            " WHERE site_id = ? AND visitor_id = ? AND state = 'held'"
+            f" AND {_OPEN} AND cause = ? AND due_at < ?"
             " AND due_at < occurred_at + ?",
             (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
         )
@@ -219,7 +219,7 @@ class Outbox:
         """Give up waiting events nobody was found for; how many."""
         cursor = self._sql(
             "UPDATE deliveries SET state = ?, reason = ?, settled_at = ?"
-            " WHERE site_id = ? AND state = ? AND occurred_at < ?",
+            f" WHERE site_id = ? AND state = ? AND {_OPEN} AND occurred_at < ?",
             (State.EXPIRED, Reason.TOO_OLD, at, site_id, State.WAITING, occurred_before),
         )
         return int(cursor.rowcount)

@@ -1,38 +1,26 @@
-"""SQLite: one process, two files, one writer thread each.
+"""SQLite: one process, two files, one writer thread each (``store.writer``).
 
-The journal and the state are separate files, so collecting never waits for processing. Requests that arrive while
-a commit is being synced share the next one (group commit without a timer: a timer brings nothing, as measured).
-WAL with synchronous=FULL: a commit that returned is on disk.
+The journal and the state are separate files, so collecting never waits for processing.
 """
 
 import asyncio
 import fcntl
-import queue
 import sqlite3
-import threading
-import traceback
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from relay.errors import SettingsError, StoreBusy, StoreRefused, StoreUnavailable
-from relay.store import journal, keyring, migrate, sealing
+from relay.errors import SettingsError, StoreUnavailable
+from relay.store import journal, keyring, migrate, sealing, statistics
 from relay.store.base import Transaction
+from relay.store.files import connect, naming, told
 from relay.store.keyring import Keyring
 from relay.store.rows import Entry, JournalRow
+from relay.store.writer import Writer
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], Any]
-
-#: Requests that may wait for the journal before callers are told to come back (503).
-MAX_QUEUED = 1000
-#: Requests that share one commit at most: bounds how long the first of them waits.
-MAX_GROUP = 256
-#: How long to wait for another process that holds the database's lock, in seconds.
-BUSY_SECONDS = 5.0
 
 
 class SqliteStore:
@@ -51,9 +39,9 @@ class SqliteStore:
         _migrated(self.journal_path, "journal")
         _migrated(path, "state")
         self._keys = _unlocked(path, self.journal_path, secrets, sites)
-        self._journal = _opened(self.journal_path, shared_commits=True)
+        self._journal = Writer(self.journal_path, shared_commits=True)
         try:
-            self._state = _opened(path, shared_commits=False)
+            self._state = Writer(path, shared_commits=False)
         except StoreUnavailable:
             self._journal.close()
             raise
@@ -136,13 +124,6 @@ def _each(sql: str, rows: Sequence[tuple[Any, ...]], connection: sqlite3.Connect
 _APPEND = "INSERT INTO journal (site_id, received_at, body) VALUES (?, ?, ?)"
 
 
-def told(error: BaseException) -> BaseException:
-    """SQLite's error as one of ours; any other error as it is."""
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
-        return StoreRefused(str(error))
-    return StoreUnavailable(str(error)) if isinstance(error, sqlite3.Error) else error
-
-
 class WorkLock:
     """Held by the process that processes and delivers; the system frees it when the process ends, however it ends.
 
@@ -171,196 +152,33 @@ class WorkLock:
         self.release()
 
 
-class _Job:
-    """A piece of work for the writer and where its outcome goes."""
-
-    __slots__ = ("error", "future", "loop", "result", "work")
-
-    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
-        self.work = work
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def finish(self) -> None:
-        if self.future.cancelled():
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
-
-
-class _Writer:
-    """One file's writing thread, and a reading connection beside it.
-
-    With ``shared_commits`` jobs that wait together are committed together: right for appends, which cannot fail
-    one by one. Otherwise each job is a transaction of its own.
-    """
-
-    def __init__(self, path: Path, *, shared_commits: bool) -> None:
-        self._path = path
-        self._limit = MAX_GROUP if shared_commits else 1
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(MAX_QUEUED)
-        self._connection = _open(path)
-        self._reader = _open(path)
-        self._reading = ThreadPoolExecutor(1, f"reader {path.name}")
-        self._is_broken = False
-        self._closed = False
-        self._closing = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name=f"writer {path.name}", daemon=True)
-        self._thread.start()
-
-    async def run(self, work: Work) -> Any:
-        """Run ``work`` in a transaction; returns its result after the commit."""
-        job = _Job(work, asyncio.get_running_loop())
-        with self._closing:  # what is queued is queued before the end, so somebody will take it up
-            if self._closed:
-                raise StoreUnavailable("the store is closed")
-            try:
-                self._jobs.put_nowait(job)
-            except queue.Full:
-                raise StoreBusy("the write queue is full") from None
-        return await job.future
-
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in a thread and on a connection of its own, on one state of the file."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, work)
-        except RuntimeError as error:  # the executor's word for being shut down
-            raise StoreUnavailable("the store is closed") from error
-        except sqlite3.Error as error:
-            raise told(error) from error
-
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self._reader.execute("BEGIN")
-        try:
-            return work(self._reader)
-        except BaseException as error:
-            traceback.clear_frames(error.__traceback__)  # as in _commit
-            raise
-        finally:
-            self._reader.execute("ROLLBACK")
-
-    def close(self) -> None:
-        """Finish what is queued, then close the file."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        self._jobs.put(None)
-        self._thread.join()
-        self._reading.shutdown()
-        self._connection.close()
-        self._reader.close()
-
-    def _work(self) -> None:
-        while (group := self._next_group()) is not None:
-            self._commit(group)
-            # One call into the loop wakes every request of the group.
-            group[0].loop.call_soon_threadsafe(_finish, group)
-
-    def _next_group(self) -> list[_Job] | None:
-        first = self._jobs.get()
-        if first is None:
-            return None
-        group = [first]
-        while len(group) < self._limit:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            group.append(job)
-        return group
-
-    def _commit(self, group: list[_Job]) -> None:
-        try:
-            if self._is_broken:
-                self._connection = _open(self._path)
-                self._is_broken = False
-            self._connection.execute("BEGIN IMMEDIATE")
-            for job in group:
-                result = job.work(self._connection)
-                # A cursor must die in this thread: freed by another one, it breaks the statement at work here.
-                job.result = None if isinstance(result, sqlite3.Cursor) else result
-                del result
-            self._connection.execute("COMMIT")
-        except BaseException as error:  # every job must hear of it, whatever it was
-            traceback.clear_frames(error.__traceback__)  # they may hold cursors
-            self._roll_back()
-            failure = told(error)
-            for job in group:
-                job.error = failure
-
-    def _roll_back(self) -> None:
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            # The connection is of no use any more (the disk is gone): the next job gets a new one.
-            self._connection.close()
-            self._is_broken = True
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """What goes wrong with a file leaves as StoreUnavailable, which names the file."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"RELAY_DATABASE_URL: {path} cannot be opened: {error}") from error
-
-
 def _migrated(path: Path, part: str) -> None:
-    with _named(path):
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         migrate.sqlite(path, part)
 
 
 def _unlocked(state: Path, journal: Path, secrets: Sequence[str], sites: Iterable[str]) -> Keyring:
-    """The data keys, and both files with nothing plain left in them."""
-    with _named(state), migrate.alone(state), closing(_open(state)) as books:
-        with _named(journal), closing(_open(journal)) as door:
+    """The data keys, and both files with nothing plain left in them and the shape of their rows told to the planner."""
+    with naming(state), migrate.alone(state), closing(connect(state)) as books:
+        with naming(journal), closing(connect(journal)) as door:
             known = {*sites, *sealing.sites(books), *sealing.sites(door)}
             keyring.adopt(books, door, secrets)
             keys = keyring.load(books, secrets, known)
             keyring.copy(books, door)
             sealing.sqlite(door, keys)
+            statistics.tell(door)
         sealing.sqlite(books, keys)
+        statistics.tell(books)
         return keys
-
-
-def _opened(path: Path, *, shared_commits: bool) -> _Writer:
-    with _named(path):
-        return _Writer(path, shared_commits=shared_commits)
 
 
 def _number_on(journal: Path, state: Path) -> None:
     """A journal that begins anew (its file was lost) goes on behind what counts as processed, or the processor would
     pass over what it holds."""
-    with closing(_open(state)) as connection:
+    with closing(connect(state)) as connection:
         (position,) = connection.execute("SELECT coalesce(max(seq), 0) FROM positions").fetchone()
-    with closing(_open(journal)) as connection:
+    with closing(connect(journal)) as connection:
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
         if row is None and position:
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)", (position,))
-
-
-def _finish(group: list[_Job]) -> None:
-    for job in group:
-        job.finish()
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

@@ -4,7 +4,7 @@ from relay.identity.evidence import Evidence
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.model import Reason, Trust
 from relay.store.base import Transaction
-from relay.store.graph import UNLINKED
+from relay.store.links import UNLINKED
 from tests import factories
 from tests.contract.conftest import OpenStore
 from tests.factories import NOW

@@ -14,7 +14,9 @@ import pytest
 
 from relay.errors import SettingsError, StoreBusy, StoreUnavailable
 from relay.store.base import Transaction
-from relay.store.sqlite import MAX_GROUP, SqliteStore, WorkLock, _Writer
+from relay.store.checkpoints import EVERY_ROWS, PAGES
+from relay.store.sqlite import SqliteStore, WorkLock
+from relay.store.writer import MAX_GROUP, Writer
 from tests import factories
 from tests.contract import conftest
 from tests.contract.conftest import OpenStore
@@ -30,7 +32,7 @@ def sqlite(tmp_path: Path) -> Iterator[OpenStore]:
     opened.close()
 
 
-def writer(opened: OpenStore, part: str) -> _Writer:
+def writer(opened: OpenStore, part: str) -> Writer:
     assert isinstance(opened.store, SqliteStore)
     return opened.store._journal if part == "journal" else opened.store._state
 
@@ -246,7 +248,7 @@ def test_a_commit_that_fails_is_heard_by_its_caller(sqlite: OpenStore, part: str
 
 
 def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
+    monkeypatch.setattr("relay.store.writer.MAX_QUEUED", 2)
     opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
@@ -265,7 +267,7 @@ def test_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_closing_a_full_queue_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 2)
+    monkeypatch.setattr("relay.store.writer.MAX_QUEUED", 2)
     opened = OpenStore(conftest.sqlite, tmp_path)
 
     async def story() -> None:
@@ -310,6 +312,49 @@ def test_reading_the_journal_does_not_wait_for_its_writer(sqlite: OpenStore) -> 
             return len(await sqlite.store.entries("shop", 0, 10))
 
     assert sqlite.run(story()) == 1
+
+
+# --- the log and the file --------------------------------------------------------------------------------------------
+
+
+def in_the_file_alone(opened: OpenStore, folder: Path) -> int:
+    """Rows of the journal that are in the file itself, whatever its log holds."""
+    copy = folder / "alone.db"
+    shutil.copy(path_of(opened, "journal"), copy)
+    with closing(sqlite3.connect(copy)) as alone:
+        (n,) = alone.execute("SELECT count(*) FROM journal").fetchone()
+    return int(n)
+
+
+def test_the_log_is_carried_over_beside_the_commits(sqlite: OpenStore, tmp_path: Path) -> None:
+    sqlite.run(sqlite.store.append(*(factories.entry() for _ in range(EVERY_ROWS - 1))))
+    assert in_the_file_alone(sqlite, tmp_path) == 0
+    sqlite.append()
+    sqlite.run(sqlite.store.append())  # the thread at work is done with the one before
+    carried_over = writer(sqlite, "journal")._checkpoints._round
+    assert carried_over is not None
+    carried_over.result(30)
+    assert in_the_file_alone(sqlite, tmp_path) == EVERY_ROWS
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_commit_waits_for_the_log_to_be_carried_over_before_it_is_long(sqlite: OpenStore, part: str) -> None:
+    for _ in range(2):
+        pages = writer(sqlite, part)._connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+        assert pages == (PAGES,)
+        writer(sqlite, part)._connection.close()
+        with pytest.raises(StoreUnavailable):
+            sqlite.run(writer(sqlite, part).run(lambda connection: None))
+        sqlite.run(writer(sqlite, part).run(lambda connection: None))  # opened anew
+
+
+def test_a_log_that_cannot_be_carried_over_loses_nothing(sqlite: OpenStore) -> None:
+    checkpoints = writer(sqlite, "journal")._checkpoints
+    checkpoints._connection.close()
+    for _ in range(3):
+        sqlite.run(sqlite.store.append(*(factories.entry() for _ in range(EVERY_ROWS))))
+    sqlite.reopen()
+    assert len(sqlite.entries(limit=3 * EVERY_ROWS + 1)) == 3 * EVERY_ROWS
 
 
 # --- one process at work ---------------------------------------------------------------------------------------------

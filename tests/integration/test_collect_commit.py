@@ -88,7 +88,7 @@ def test_every_request_of_a_shared_commit_is_committed_before_its_answer(door: D
 
 
 def test_a_full_queue_is_a_503_and_loses_nothing_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.MAX_QUEUED", 3)
+    monkeypatch.setattr("relay.store.writer.MAX_QUEUED", 3)
     gate, holds = threading.Event(), threading.Event()
 
     def hold(connection: sqlite3.Connection) -> None:
@@ -185,7 +185,7 @@ def test_a_read_only_database_is_a_503_until_it_is_mended(door: Door) -> None:
 def test_a_database_locked_by_another_is_a_503_until_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.files.BUSY_SECONDS", 0.05)
     with Door(tmp_path) as door:
         with closing(sqlite3.connect(door.store.journal_path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -211,12 +211,12 @@ def test_a_connection_of_no_use_is_replaced(door: Door) -> None:
 def test_a_database_that_cannot_even_be_opened_again_is_asked_each_time(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(path: Path) -> sqlite3.Connection:
+    def gone(path: Path, **options: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("unable to open database file")
 
     door.store._journal._connection.close()
     with monkeypatch.context() as patched:
-        patched.setattr("relay.store.sqlite._open", gone)
+        patched.setattr("relay.store.writer.connect", gone)
         for _ in range(3):
             assert_unavailable(door.browser([call()]))
     assert door.browser([call()]).status == 200

@@ -68,7 +68,7 @@ def test_a_relay_that_cannot_write_is_alive_but_not_ready(door: Door, part: str)
 
 
 def test_a_locked_database_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.store.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.files.BUSY_SECONDS", 0.05)
     with Door(tmp_path) as door:
         with closing(sqlite3.connect(door.store.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

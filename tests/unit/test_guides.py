@@ -12,7 +12,7 @@ from relay.identity.identifiers import IdentifierKind
 from relay.identity.measure import FEWEST_LABELS
 from relay.identity.resolve import SESSION_SECONDS
 from relay.identity.traces import CART_SECONDS, HANDOVER_SECONDS, RULES, TraceKind
-from relay.store.graph import SIGNED_OUT, UNLINKED
+from relay.store.links import SIGNED_OUT, UNLINKED
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "relay" / "guides").glob("*.md"))

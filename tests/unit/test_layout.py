@@ -157,6 +157,12 @@ def test_imports_run_one_way(package: str, forbidden: tuple[str, ...]) -> None:
         ("relay.workers", ("relay.app",)),
         ("relay.store.sqlite", ("relay.app", "relay.store")),
         ("relay.store.postgres", ("relay.app", "relay.store")),
+        ("relay.store.writer", ("relay.store.sqlite",)),
+        ("relay.store.checkpoints", ("relay.store.writer",)),
+        ("relay.store.files", ("relay.store.sqlite", "relay.store.writer", "relay.store.checkpoints")),
+        ("relay.store.statistics", ("relay.store.sqlite",)),
+        ("relay.store.persons", ("relay.store.identifiers", "relay.store.links")),
+        ("relay.store.identifiers", ("relay.store.graph",)),
         ("relay.klaviyo.client", ("relay.workers", "relay.doctor", "relay.delivery")),
     ],
 )

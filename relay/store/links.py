@@ -1,0 +1,176 @@
+"""Visitors' links to persons in SQL: made and renewed by a sign, ended and never deleted."""
+
+from relay.identity import guards
+from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
+from relay.store.persons import Persons
+
+_STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
+_LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
+
+#: Why a link has ended: the shopper has signed out, or the operator has taken it back. What was taken back counts for
+#: nothing any more, as if it had never been.
+SIGNED_OUT, UNLINKED = "signed_out", "unlinked"
+_COUNTS = f"coalesce(links.end_reason, '') <> '{UNLINKED}'"
+
+_STAYS_ENDED = (
+    f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
+)
+_IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
+
+#: A link that has gone round does so in far fewer browsers than this: the others need not be counted.
+_ENOUGH_VISITORS = 50
+
+
+class Links(Persons):
+    """The links between visitors and persons, inside a transaction."""
+
+    def tie(
+        self, site_id: str, visitor_id: str, person_id: str, evidence: Evidence, *, at: float, message_id: str
+    ) -> None:
+        """Link the visitor to the person, or renew the link."""
+        # A sign from before a sign-out that arrives after it does not undo it.
+        ended_at, end_reason = self._sql(
+            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at > ?",
+            (site_id, visitor_id, at),
+        ).fetchone()
+        self._sql(
+            "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at,"
+            " end_reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET"
+            " first_at = CASE WHEN links.ended_at IS NULL OR excluded.first_at > links.ended_at THEN"
+            " CASE WHEN links.ended_at IS NULL AND links.first_at < excluded.first_at THEN links.first_at"
+            " ELSE excluded.first_at END ELSE links.first_at END,"
+            " message_id = CASE WHEN excluded.last_at >= links.last_at THEN excluded.message_id"
+            " ELSE links.message_id END,"
+            " last_at = CASE WHEN excluded.last_at > links.last_at THEN excluded.last_at ELSE links.last_at END,"
+            # What the operator has cut stays cut unless the person gives a strong sign anew: a browser repeats an old
+            # link's ID with every page.
+            f" ended_at = CASE WHEN {_STAYS_ENDED} THEN links.ended_at WHEN {_IS_ENDED} THEN excluded.ended_at END,"
+            f" end_reason = CASE WHEN {_STAYS_ENDED} THEN links.end_reason WHEN {_IS_ENDED} THEN excluded.end_reason"
+            " END",
+            (site_id, visitor_id, person_id, evidence, at, at, message_id, ended_at, end_reason),
+        )
+
+    def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
+        """End all of the visitor's links."""
+        self._sql(
+            "INSERT INTO unties (site_id, visitor_id, reason, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, visitor_id, reason) DO UPDATE SET at = excluded.at WHERE excluded.at > unties.at",
+            (site_id, visitor_id, reason, at),
+        )
+        # Whoever has given a sign since is still there: this may arrive late.
+        self._sql(
+            "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+            " AND last_at <= ?",
+            (at, reason, site_id, visitor_id, at),
+        )
+
+    def unlink(
+        self,
+        site_id: str,
+        visitor_id: str,
+        person_id: str,
+        evidence: Evidence | None,
+        *,
+        at: float,
+        reason: str = UNLINKED,
+    ) -> int:
+        """Cut the visitor's ties to the person, all of them or those of one class; how many."""
+        only = "" if evidence is None else " AND evidence = ?"
+        # What had ended before did count until then (a kiosk's persons); taken back it does not.
+        still = _COUNTS if reason == UNLINKED else "ended_at IS NULL"
+        return sum(
+            self._sql(
+                "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ?"
+                f" AND person_id = ? AND {still}{only}",
+                (at, reason, site_id, visitor_id, member, *(() if evidence is None else (evidence,))),
+            ).rowcount
+            for member in self.members(site_id, person_id)
+        )
+
+    def end_evidence(self, site_id: str, person_id: str, evidence: Evidence, *, at: float, reason: str) -> None:
+        """End every link to the person that rests on this class of evidence."""
+        self._sql(
+            "UPDATE links SET ended_at = ?, end_reason = ?"
+            " WHERE site_id = ? AND person_id = ? AND evidence = ? AND ended_at IS NULL",
+            (at, reason, site_id, person_id, evidence),
+        )
+
+    # A visitor's
+
+    def persons_since(self, site_id: str, visitor_id: str, since: float) -> int:
+        """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
+        rows = self._sql(
+            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND last_at >= ?"
+            f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
+            (site_id, visitor_id, since),
+        ).fetchall()
+        return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
+
+    def signed_in(self, site_id: str, visitor_id: str) -> set[str]:
+        """The persons whom a strong sign ties to the visitor now."""
+        rows = self._sql(
+            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+            f" AND evidence IN ({_STRONG})",
+            (site_id, visitor_id),
+        ).fetchall()
+        return {self.canonical(site_id, row[0]) for row in rows}
+
+    def was_tied(self, site_id: str, visitor_id: str) -> bool:
+        """Whether the visitor is or has been tied to anybody, whoever has ended it and why."""
+        row = self._sql(
+            "SELECT 1 FROM links WHERE site_id = ? AND visitor_id = ? LIMIT 1", (site_id, visitor_id)
+        ).fetchone()
+        return row is not None
+
+    def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
+        """When somebody last signed out in this browser."""
+        row = self._sql(
+            "SELECT at FROM unties WHERE site_id = ? AND visitor_id = ? AND reason = ?",
+            (site_id, visitor_id, SIGNED_OUT),
+        ).fetchone()
+        return row[0] if row else None
+
+    # A person's
+
+    def visitors_of(self, site_id: str, person_id: str, *, only_strong: bool = False) -> list[str]:
+        """The visitors with a live link to the person; ``only_strong``: one that names them by itself."""
+        only = f" AND evidence IN ({_STRONG})" if only_strong else ""
+        visitors: list[str] = []
+        for member in self.members(site_id, person_id):
+            visitors += [
+                row[0]
+                for row in self._sql(
+                    f"SELECT DISTINCT visitor_id FROM links WHERE site_id = ? AND person_id = ?"
+                    f" AND ended_at IS NULL{only}",
+                    (site_id, member),
+                )
+            ]
+        return list(dict.fromkeys(visitors))
+
+    def new_visitors(self, site_id: str, person_id: str, since: float) -> int:
+        """How many browsers have been tied to the person for the first time since then."""
+        return sum(
+            self._sql(
+                "SELECT count(DISTINCT visitor_id) FROM links WHERE site_id = ? AND person_id = ? AND first_at >= ?",
+                (site_id, member, since),
+            ).fetchone()[0]
+            for member in self.members(site_id, person_id)
+        )
+
+    def is_passed_on(self, site_id: str, person_id: str) -> bool:
+        """Whether too many browsers, in none of which the person has given a sign of their own, opened their links."""
+        opened = [
+            row[0]
+            for member in self.members(site_id, person_id)
+            for row in self._sql(
+                f"SELECT min(first_at) FROM links"
+                f" WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
+                f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
+                f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
+                f" AND own.evidence IN ({_STRONG}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
+                " GROUP BY visitor_id LIMIT ?",
+                (site_id, member, _ENOUGH_VISITORS),
+            ).fetchall()
+        ]
+        return guards.is_passed_on(opened)
