@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.platforms import Announced
-from e2e.tag_page import Message, name_of
+from e2e.tag_page import Message, TagPage, name_of
 from e2e.test_tag import LOADED, expect, page_errors, run, visit
 
 pytestmark = pytest.mark.browser
@@ -20,6 +20,12 @@ ITEM = '{item_id: "SKU-1", item_name: "Mug", item_brand: "Acme", item_category: 
 @pytest.fixture
 def site() -> Iterator[Announced]:
     with Announced() as shop:
+        yield shop
+
+
+@pytest.fixture
+def plain() -> Iterator[TagPage]:
+    with TagPage() as shop:
         yield shop
 
 
@@ -115,6 +121,14 @@ def test_ga4_user_data_beside_whatever_event_is_the_visitor_and_no_property(
     arrived = expect(page, site, run(page, push), must=("identify",))
     assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
     assert "ann@" not in str([message["properties"] for message in arrived if message["type"] == "track"])
+
+
+def test_ga4_user_data_may_be_a_list_of_one_and_null_loses_no_event(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = """() => { dataLayer.push({event: "add_to_cart", user_data: null, ecommerce: {items: [{item_id: "A"}]}});
+                        gtag("set", "user_data", {email: ["ann@shop.test"], phone_number: ["+4915112345678"]}); }"""
+    expect(page, site, run(page, script), must=("Product Added", "identify"))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test", "phone": "+4915112345678"}
 
 
 def test_the_pages_own_queue_keeps_its_items_its_order_and_its_answers(page: Page, site: Announced) -> None:
@@ -388,6 +402,42 @@ def test_one_add_told_to_three_is_one_event_with_the_richest_fields(page: Page, 
     ]
     richest = max(events, key=lambda message: len(message["properties"]))["properties"]
     assert (richest["sku"], richest["brand"], richest["variant"], richest["$value"]) == ("SKU-1", "Acme", "Large", 12.5)
+
+
+def test_a_sighting_that_is_no_json_takes_nothing_from_the_one_before(page: Page, site: Announced) -> None:
+    visit(page, site)
+    script = f"""() => {{
+      gtag("event", "add_to_cart", {{currency: "EUR", value: 25, items: [{ITEM}]}});
+      const odd = {{content_ids: ["SKU-1"], value: 25}}; odd.self = odd;
+      fbq("track", "AddToCart", odd);
+    }}"""
+    expect(page, site, run(page, script), must=("Product Added",))
+    has(site.message("Product Added")["properties"], {"product_id": "SKU-1", "name": "Mug", "currency": "EUR"})
+
+
+def test_meta_call_that_cannot_be_read_silences_no_other(page: Page, plain: TagPage) -> None:
+    site = plain
+    site.pages["/"] = """<script>window.fbq = function () { fbq.queue.push(arguments); }; fbq.queue = [];
+      fbq("init", "123", null); fbq.queue.push(null); fbq("track", "AddToCart", {content_ids: ["A"]});</script>"""
+    visit(page, site)
+    expect(page, site, run(page, "fbq('track', 'AddToCart', {content_ids: ['B']})"), must=("Product Added",))
+    added = [message for message in site.messages if name_of(message) == "Product Added"]
+    assert [message["properties"]["product_id"] for message in added] == ["A", "B"]
+
+
+def test_single_page_shop_that_still_shows_the_last_products_data_views_it_once(page: Page, plain: TagPage) -> None:
+    site = plain
+    data = '<script type="application/ld+json">{"@type": "Product", "name": "A", "sku": "A1", "url": "::"}</script>'
+    site.pages["/products/a"] = data
+    visit(page, site, "/products/a")
+    site.wait_for("Product Viewed")
+    for path in ("/products/b", "/about"):
+        page.evaluate("(path) => history.pushState({}, '', path)", path)
+        page.wait_for_function(
+            "(path) => new Promise((done) => requestIdleCallback(() => done(location.pathname === path)))", arg=path
+        )
+    expect(page, site, run(page, "1"), must=())
+    assert [name_of(message) for message in site.messages].count("Product Viewed") == 1
 
 
 def test_one_view_is_one_event_however_late_a_source_is(page: Page, site: Announced) -> None:

@@ -163,6 +163,74 @@ def test_woocommerce_order_page_is_an_order_with_the_cart_it_was(page: Page, woo
     assert page.evaluate("localStorage['backflow.cart']") is None
 
 
+def test_woocommerce_order_page_opened_again_leaves_the_next_cart_alone(page: Page, woo: WooCommerce) -> None:
+    order = "/checkout/order-received/99/"
+    woo.bodies = {order: "woocommerce-checkout woocommerce-order-received"}
+    visit(page, woo, order)
+    woo.wait_for("Order Completed")
+    visit(page, woo)
+    added(page, woo, "blockAdd(41, 3)")
+    page.wait_for_function("localStorage['backflow.cart']")
+    expect(page, woo, lambda: visit(page, woo, order), must=(), must_not=("Order Completed",))
+    assert page.evaluate("JSON.parse(localStorage['backflow.cart']).cart_value") == 135
+
+
+@pytest.mark.parametrize(
+    ("classes", "html"),
+    [
+        ("woocommerce-checkout woocommerce-order-received", '<p class="woocommerce-thankyou-order-failed">Sorry</p>'),
+        ("woocommerce-checkout woocommerce-order-pay", ""),
+    ],
+    ids=["failed payment", "payment page"],
+)
+def test_woocommerce_page_that_is_no_order_and_no_checkout_tells_nothing(
+    page: Page, woo: WooCommerce, classes: str, html: str
+) -> None:
+    woo.bodies = {"/checkout/order-received/98/": classes}
+    woo.html = woo.html.replace('<form class="cart"', f'{html}<form class="cart"')
+    visit(page, woo, "/checkout/order-received/98/")
+    woo.wait_for("page")
+    expect(page, woo, run(page, "1"), must=())
+    assert not {"Order Completed", "Checkout Started"} & {name_of(message) for message in woo.messages}
+
+
+def test_woocommerce_checkout_of_a_large_cart_carries_its_first_lines(page: Page, woo: WooCommerce) -> None:
+    woo.bodies = {"/checkout/": "woocommerce-checkout"}
+    for product in range(1000, 1170):
+        woo._put(product, 1)
+    visit(page, woo, "/checkout/")
+    woo.wait_for("Checkout Started")
+    properties = woo.message("Checkout Started")["properties"]
+    assert (len(properties["products"]), properties["cart_value"]) == (40, 45 * 170)
+
+
+def test_woocommerce_add_is_completed_by_the_line_that_changed(page: Page, woo: WooCommerce) -> None:
+    """Variations share their product's name."""
+    woo._put(11, 1)
+    woo._put(12, 1)
+    for line in woo.lines:
+        line["name"] = "Hoodie"
+    visit(page, woo)
+    page.evaluate("blockRemove('none')")
+    page.wait_for_function("localStorage['backflow.cart']")
+    push = "{event: 'add_to_cart', ecommerce: {items: [{item_id: '12', item_name: 'Hoodie', quantity: 1}]}}"
+    message = added(page, woo, f"() => {{ (window.dataLayer ||= []).push({push}); return blockAdd(12, 1); }}")
+    assert (message["properties"]["product_id"], message["properties"]["sku"]) == (12, "woo-hoodie-12")
+    woo.committed.clear()
+    removed = expect(page, woo, run(page, "blockRemove('key12')"), must=("Product Removed",))
+    assert [m["properties"]["sku"] for m in removed if name_of(m) == "Product Removed"] == ["woo-hoodie-12"]
+
+
+@pytest.mark.parametrize("what", ["", ", [{}, 'hash', document.body]", ", [{}, 'hash', {data: () => { throw 1; }}]"])
+def test_woocommerce_event_in_another_shape_throws_nothing_into_the_page(
+    page: Page, woo: WooCommerce, what: str
+) -> None:
+    visit(page, woo)
+    expect(page, woo, run(page, f"() => {{ jQuery(document.body).trigger('added_to_cart'{what}); }}"), must=())
+
+
+# -- Magento
+
 # -- Magento
 
 
@@ -218,6 +286,14 @@ def test_magento_checkout_without_a_cart_has_not_started(page: Page, magento: Ma
     assert "Checkout Started" not in {name_of(message) for message in magento.messages}
 
 
+@pytest.mark.parametrize("what", ["", ", [null]", ", [{sku: 'x', form: document.querySelector('form')}]"])
+def test_magento_event_in_another_shape_throws_nothing_into_the_page(page: Page, magento: Magento, what: str) -> None:
+    visit(page, magento)
+    magento.wait_for("Product Viewed")
+    trigger = f"() => {{ jQuery(document).trigger('ajax:addToCart'{what}); }}"
+    expect(page, magento, run(page, trigger), must=())
+
+
 # -- BigCommerce
 
 LINE = (
@@ -258,6 +334,13 @@ def test_bigcommerce_data_layer(page: Page, bigcommerce: BigCommerce, topic: str
         },
     )
     assert properties["currency"] == "USD"
+
+
+def test_bigcommerce_call_without_an_argument_throws_nothing_into_the_page(
+    page: Page, bigcommerce: BigCommerce
+) -> None:
+    visit(page, bigcommerce)
+    expect(page, bigcommerce, run(page, "() => { publish('cart.addItem'); }"), must=())
 
 
 def test_bigcommerce_search_and_what_is_no_shop_event(page: Page, bigcommerce: BigCommerce) -> None:

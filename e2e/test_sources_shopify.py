@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from e2e.platforms import Shopify
 from e2e.tag_page import Answer, TagPage, name_of
@@ -194,6 +194,31 @@ def test_a_theme_without_script_loses_no_add(page: Page, theme: Shopify, how: st
     assert len(theme.requests) == 1
 
 
+def test_a_form_of_several_items_is_several_adds(page: Page, theme: Shopify) -> None:
+    visit(page, theme, "/products/shirt")
+    theme.wait_for("Product Viewed")
+    fields = {
+        "items[1][id]": "11",
+        "items[1][quantity]": "1",
+        "items[3][id]": "12",
+        "items[3][quantity]": "2",
+    }
+    script = """(fields) => { plain.replaceChildren(...Object.entries(fields).map(([name, value]) =>
+      Object.assign(document.createElement("input"), {name, value})));
+      plain.target = "elsewhere"; plain.requestSubmit(); }"""
+    expect(page, theme, lambda: page.evaluate(script, fields), must=("Product Added",))
+    added = [message["properties"] for message in theme.messages if name_of(message) == "Product Added"]
+    assert [(line["sku"], line["quantity"]) for line in added if line.get("sku")] == [("SKU-11", 1), ("SKU-12", 2)]
+
+
+def test_a_form_that_is_no_carts_is_not_read(page: Page, theme: Shopify) -> None:
+    visit(page, theme)
+    script = """() => { window.read = 0; document.addEventListener("formdata", () => window.read++);
+      plain.action = "/search"; plain.target = "elsewhere"; plain.requestSubmit(); }"""
+    expect(page, theme, run(page, script), must=(), must_not=("Product Added",))
+    assert page.evaluate("read") == 1  # the browser's own
+
+
 def test_page_of_the_cart_tells_a_theme_without_script_what_is_in_it(page: Page, theme: Shopify) -> None:
     theme.handle = "handle-1"
     visit(page, theme, "/products/shirt")
@@ -235,6 +260,31 @@ def test_signed_in_customer_is_told_once_a_visit(page: Page, theme: Shopify) -> 
     visit(page, theme, "/next")
     expect(page, theme, run(page, "1"), must=())
     assert theme.names.count("identify") == 1
+
+
+def test_customer_who_signs_in_again_is_told_again(page: Page, theme: Shopify) -> None:
+    customer = "<script>var __st = {cid: 98765};</script>"
+    theme.pages["/account"] = customer
+    for path in ("/account", "/", "/account"):
+        visit(page, theme, path)
+        theme.wait_for("page")
+        if path == "/":
+            page.evaluate("backflow.reset()")
+    expect(page, theme, run(page, "1"), must=())
+    assert [message.get("userId") for message in theme.messages if message["type"] == "identify"] == ["98765"] * 2
+
+
+def test_call_to_the_cart_that_was_cut_off_keeps_no_handle_out(page: Page, theme: Shopify) -> None:
+    theme.handle = "handle-1"
+    visit(page, theme)
+    theme.wait_for("page")
+    page.wait_for_function("localStorage['backflow.handle']")
+    page.evaluate(
+        "() => { const cut = new XMLHttpRequest(); cut.open('POST', '/cart/add.js'); cut.send('id=11'); cut.abort(); }"
+    )
+    page.evaluate(JSON_BODY)
+    page.wait_for_function("localStorage['backflow.attributed']")
+    assert theme.requests[-1][1] == {"attributes": {"_backflow": "handle-1"}}
 
 
 def test_cart_carries_the_visitors_handle_once_and_after_the_pages_own_calls(page: Page, theme: Shopify) -> None:
@@ -306,6 +356,52 @@ def test_cart_that_answers_late_still_completes_the_add(page: Page, site: TagPag
     site.hold_cart.set()
     site.wait_for("Product Added")
     assert site.message("Product Added")["properties"]["cart_value"] == 25
+
+
+def test_shops_slow_answer_completes_what_the_data_layer_has_told(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    held: list[Route] = []
+    page.route("**/cart/add", lambda route: held.append(route))
+    push = "{event: 'add_to_cart', ecommerce: {currency: 'EUR', value: 25, items: [{item_id: '1', quantity: 2}]}}"
+    page.evaluate(f"() => {{ window.pushed = performance.now(); (window.dataLayer ||= []).push({push}); }}")
+    page.evaluate(f"() => {{ window.add = ({FORM_DATA % ''})(); }}")
+    page.wait_for_function("performance.now() > pushed + 700")
+    (route,) = held
+    route.continue_()
+    expect(page, site, run(page, "add"), must=("Product Added",))
+    message = site.message("Product Added")
+    assert sorted(message["context"]["capture"]) == ["ga4", "shopify_cart"]
+    assert (message["properties"]["cart_value"], message["properties"]["variant_id"]) == (25, 11)
+
+
+def test_items_numbered_from_one_are_all_added(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    script = """async () => { const body = new FormData();
+      for (const [n, id] of [[1, "11"], [3, "12"]]) {
+        body.append(`items[${n}][id]`, id); body.append(`items[${n}][quantity]`, n);
+      }
+      await fetch("/cart/add", {method: "POST", body}); }"""
+    lines = [
+        {"id": 11, "variant_id": 11, "product_id": 1, "quantity": 1},
+        {"id": 12, "variant_id": 12, "product_id": 1, "quantity": 3},
+    ]
+    page.route("**/cart/add", lambda route: route.fulfill(json={"items": lines}))
+    expect(page, site, run(page, script), must=("Product Added",))
+    added = [message["properties"] for message in site.messages if name_of(message) == "Product Added"]
+    assert [(line["variant_id"], line["quantity"]) for line in added] == [(11, 1), (12, 3)]
+
+
+def test_checkout_with_lines_of_its_own_leads_back_to_the_cart(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    page.evaluate(JSON_BODY)
+    site.wait_for("Product Added")
+    push = "{event: 'begin_checkout', ecommerce: {currency: 'EUR', value: 20, items: [{item_id: '1', quantity: 2}]}}"
+    expect(page, site, run(page, f"() => {{ (window.dataLayer ||= []).push({push}); }}"), must=("Checkout Started",))
+    properties = site.message("Checkout Started")["properties"]
+    assert (properties["checkout_url"], properties["cart_id"]) == ("/cart/11:2", "token-1")
+    assert (properties["value"], properties["products"]) == (20, [{"product_id": "1", "quantity": 2}])
+    assert "cart_value" not in properties
 
 
 def test_two_quick_adds_of_one_variant_are_two_events(page: Page, site: TagPage) -> None:

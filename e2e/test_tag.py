@@ -344,6 +344,32 @@ def test_429_waits_as_long_as_the_relay_asks_even_on_the_next_page(page: Page, s
     assert site.arrivals[1].names[:2] == ["page", "Waiting"]
 
 
+def test_an_hour_that_the_relay_asks_for_is_kept_to_on_the_next_page(page: Page, site: TagPage) -> None:
+    site.answers(Answer(429, retry_after=3600))
+    visit(page, site)
+    site.wait_for_arrivals(1)
+    page.wait_for_function("localStorage.getItem('backflow.wait')")
+    visit(page, site, "/next")
+    page.evaluate("backflow.track('Waiting')")
+    outrun(page, site)
+    assert len(site.arrivals) == 1
+
+
+def test_what_is_said_again_of_a_message_takes_no_room_of_others(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    script = """() => { for (let n = 0; n < 120; n++) {
+      const pad = "x".repeat(25000), product_id = "P" + n;
+      _learnq.push(["track", "Added to Cart", {product_id, pad}]);
+      dataLayer.push({event: "add_to_cart", ecommerce: {pad, more: 1, items: [{product_id}]}});
+      backflow.track("Product Added", {product_id, pad, more: 1, most: 2});
+    } }"""
+    page.evaluate("() => { window._learnq = []; window.dataLayer = []; }")
+    expect(page, site, run(page, script), must=())
+    added = [message["properties"]["product_id"] for message in site.messages if name_of(message) == "Product Added"]
+    assert sorted(added) == sorted(f"P{n}" for n in range(120))
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 415, 422])
 def test_a_final_answer_is_not_repeated(page: Page, site: TagPage, status: int) -> None:
     site.answers(Answer(status))

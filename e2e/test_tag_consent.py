@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import Page
 
-from e2e.tag_page import TagPage
-from e2e.test_tag import expect, page_errors, run, site, visit
+from e2e.tag_page import TagPage, name_of
+from e2e.test_tag import expect, outrun, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors", "site"]
@@ -43,6 +43,50 @@ PLATFORMS = {
     "google": (GOOGLE, "say('granted')", "say('denied')"),
 }
 platforms = pytest.mark.parametrize(("html", "yes", "no"), PLATFORMS.values(), ids=PLATFORMS)
+
+
+def test_a_refusal_in_one_tab_holds_in_every_other(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "required"
+    visit(page, site)
+    expect(page, site, run(page, "backflow.consent({marketing: true, analytics: true})"), must=("Consent Updated",))
+    other = page.context.new_page()
+    visit(other, site)
+    other.evaluate("backflow.consent({marketing: false})")
+    site.wait_for("page", "Consent Updated")
+    for tab in (page, other):
+        tab.evaluate("() => { window.dispatchEvent(new PageTransitionEvent('pagehide')); }")  # looks at consent anew
+        tab.evaluate("backflow.track('After the refusal')")
+    visit(other, site)
+    outrun(other, site)
+    said = [m["properties"]["marketing"] for m in site.messages if name_of(m) == "Consent Updated"]
+    assert said == [True, False]
+    assert "After the refusal" not in {name_of(message) for message in site.messages}
+    assert page.evaluate("JSON.parse(localStorage['backflow.consent']).marketing") is False
+
+
+def test_two_tabs_whose_platforms_differ_tell_their_choice_once_each(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = ONETRUST
+    other = page.context.new_page()
+    for tab, groups in ((page, ",C0004,"), (other, ",C0001,")):
+        visit(tab, site)
+        tab.evaluate(f"say('{groups}')")
+        tab.evaluate("() => { window.dispatchEvent(new PageTransitionEvent('pagehide')); }")
+    site.wait_for("Consent Updated")
+    for tab in (page, other, page):
+        tab.evaluate("() => { window.dispatchEvent(new PageTransitionEvent('pagehide')); }")
+    expect(page, site, run(page, "1"), must=())
+    said = [m["properties"]["marketing"] for m in site.messages if name_of(m) == "Consent Updated"]
+    assert said == [True, False]
+
+
+def test_tcf_answer_without_data_throws_nothing_into_the_page(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = "<script>window.__tcfapi = (_, version, call) => setTimeout(call, 0, null, false);</script>"
+    visit(page, site)
+    page.evaluate("backflow.track('Unanswered')")
+    outrun(page, site)
+    assert site.arrivals == []
 
 
 @platforms

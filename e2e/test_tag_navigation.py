@@ -181,12 +181,13 @@ def test_stub_that_heard_only_of_consent_sends_nothing(page: Page, site: TagPage
         ("/?xbf=1&bfx=2", "/?xbf=1&bfx=2"),
         ("/?_kx=aB%2B&bf=T&_kx=c", "/"),
         ("/?_kx=aB&utm_source=klaviyo", "/?utm_source=klaviyo"),
+        ("/black&white?bf=T&a=1", "/black&white?a=1"),
     ],
 )
 def test_what_names_a_recipient_leaves_the_address_bar_and_nothing_else_does(
     page: Page, site: TagPage, before: str, after: str
 ) -> None:
-    site.pages["/"] = "<script>history.replaceState({mine: 1}, '');</script>"
+    site.pages[before.split("?")[0]] = "<script>history.replaceState({mine: 1}, '');</script>"
     visit(page, site, before)
     site.wait_for("page")
     page.wait_for_function("(url) => location.href === url", arg=site.shop + after)
@@ -194,6 +195,7 @@ def test_what_names_a_recipient_leaves_the_address_bar_and_nothing_else_does(
     context = site.message("page")["context"]
     assert "bf=T" not in context["page"]["url"] + context["page"]["search"]
     assert "_kx" not in context["page"]["url"] + context["page"]["search"]
+    assert context["page"]["url"] == site.shop + after.split("#")[0]
     if "bf=T" in before:
         assert context["clickIds"]["bf"].startswith("T")
     assert site.names.count("page") == 1

@@ -4,7 +4,8 @@
 // without Node. The hash: for each file below src in the order of its path, the path, a zero byte, the contents, a zero
 // byte; then the version of package.json; the first 16 digits of its SHA-256.
 // The core is the tag that knows no other vendor: what lies in sources/ is left out, and what only serves it.
-// It is only measured; build.json names its size, and that of every file, in bytes with brotli 11.
+// It is only measured, without the two lines of comment that every file begins with; build.json names its size, and that
+// of every file, in bytes with brotli 11.
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
@@ -74,7 +75,7 @@ async function bundle(platform, plugins = []) {
     compress: { passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true },
     format: { comments: false },
   });
-  return `${COMPILE_HINT}${code}`;
+  return code;
 }
 
 const brotli = (text) =>
@@ -88,7 +89,7 @@ const brotli = (text) =>
 
 const sizes = { core: brotli(await bundle("auto", [withoutSources])) };
 for (const platform of ["auto", ...PLATFORMS, "other"]) {
-  const tag = `/*! backflow.js ${version} ${license} */\n${await bundle(platform)}\n`;
+  const tag = `/*! backflow.js ${version} ${license} */\n${COMPILE_HINT}${await bundle(platform)}\n`;
   writeFileSync(new URL(platform === "auto" ? "dist/tag.js" : `dist/tag.${platform}.js`, here), tag);
   sizes[platform] = brotli(tag);
 }

@@ -3,6 +3,7 @@
 import { allowed } from "./consent.js";
 import { amend, alike } from "./merge.js";
 import { parsed, stringify } from "./realm.js";
+import { MOST_LINES } from "./sources/shape.js";
 import { local } from "./storage.js";
 
 /** @typedef {import("./main.js").Emit} Emit */
@@ -28,8 +29,9 @@ export const cart = () => parsed(local.get(CART)) || {};
  */
 export const completed = (event, properties) => {
   if (event === "Order Completed") local.remove(CART);
-  const about = event === "Checkout Started" || event === "Cart Viewed";
-  return about && !properties.products ? { ...cart(), ...properties } : properties;
+  if (event !== "Checkout Started" && event !== "Cart Viewed") return properties;
+  const { cart_id, checkout_url, ...rest } = cart();
+  return { cart_id, checkout_url, ...(properties.products ? {} : rest), ...properties };
 };
 
 /**
@@ -48,21 +50,27 @@ export const added = (emit, line) => {
  * @param {Cart} now
  * @param {boolean} [removing] whether what is missing was taken out: a cart that became an order is empty too
  */
-export const whole = (emit, now, removing) => {
+export const whole = (emit, { products, ...rest }, removing) => {
   const before = cart();
+  const now = /** @type {Cart} */ ({ ...rest, products: products.slice(0, MOST_LINES) });
   local.set(CART, stringify(now));
+  const old = stringify(before.products) || "";
+  const changed = products.filter((/** @type {any} */ one) => !old.includes(stringify(one)));
   waiting = waiting.filter((entry) => {
-    const line = now.products.find((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, entry.properties));
+    const line = [...changed, ...products].find((one) => alike({ ...one, quantity: 0 }, entry.properties));
     if (line) amend(entry, { ...line, ...now, quantity: entry.properties.quantity });
     return !line; // then it is a cart from before this addition
   });
   if (!removing || before.cart_id !== now.cart_id) return;
   for (const line of before.products || []) {
-    if (!now.products.some((/** @type {any} */ one) => alike({ ...one, quantity: 0 }, line))) {
+    if (!products.some((/** @type {any} */ one) => keyOf(one) === keyOf(line))) {
       emit("Product Removed", { ...line, ...now });
     }
   }
 };
+
+/** @param {any} line */
+const keyOf = ({ product_id, variant_id, sku }) => stringify([product_id, variant_id, sku]);
 
 let busy = 0;
 

@@ -28,9 +28,9 @@ let told;
  */
 export const decision = (marketing, analytics, source) => ({ marketing: !!marketing, analytics: !!analytics, source });
 
-/** The shop has asked the shopper. @param {any} choice */
+/** The shop has asked the shopper. @param {any} [choice] without it: what was decided is kept */
 export const decide = (choice) => {
-  told = decision(choice.marketing, choice.analytics, "api");
+  told = choice && decision(choice.marketing, choice.analytics, "api");
 };
 
 /** @returns {Consent | undefined} who on the page speaks about consent; undefined: nobody */

@@ -20,7 +20,7 @@ import { completed } from "./cart.js";
  */
 
 const MERGE = 300; // ms in which others may add to what the first has seen
-const SAME = 2000; // ms in which two sightings of a change to the cart are one
+const SAME = 2000; // ms in which two sightings of a change to the cart are one, and the shop's answer may add to it
 const MOST = 50; // events remembered
 const IDENTITY = ["product_id", "variant_id", "sku", "name", "search_term", "search_string", "query"];
 /** Catalogue plug-ins put their own words before an ID. */
@@ -76,7 +76,7 @@ export const seen = (type, call, name, wait) => {
   }
   const properties = __SHOPIFY__ || __WOOCOMMERCE__ || __MAGENTO__ ? completed(event, own) : own; // Others tell no whole cart.
   const capture = [name];
-  const id = record(type, { ...call, properties }, capture, api ? 0 : wait || MERGE);
+  const id = record(type, { ...call, properties }, capture, api ? 0 : wait || (/Added/.test(event) ? SAME : MERGE));
   const entry = { id, event, properties, capture, said: new Set([said]), at: Date.now(), visit };
   entries = [entry, ...entries.slice(0, MOST)];
   return entry;
@@ -88,6 +88,7 @@ export const seen = (type, call, name, wait) => {
  * @param {Properties} more
  */
 export const amend = (entry, more) => {
+  if (!attempt(() => stringify(more))) return; // what is no JSON must not take the rest with it
   const rich = Object.keys(entry.properties).length < Object.keys(more).length;
   entry.properties = rich ? { ...entry.properties, ...more } : { ...more, ...entry.properties };
   if (entry.id) revise(entry.id, { event: entry.event, properties: entry.properties }, entry.capture);

@@ -31,12 +31,13 @@ export const newId = () => {
 /**
  * Keeps a message, over its earlier self if it has one; without room it is lost, and the next one says so.
  * @param {any} message
+ * @param {number} [before] characters of that self
  */
-export const enqueue = (message) => {
+export const enqueue = (message, before = 0) => {
   message.context.dropped = dropped || undefined;
   // A circle or a BigInt somewhere: what happened still counts.
   const text = attempt(() => stringify(message)) ?? stringify({ ...message, properties: undefined, traits: undefined });
-  const sum = size + text.length;
+  const sum = size + text.length - before;
   if (text.length > LARGEST_MESSAGE || sum > LARGEST) dropped++;
   else {
     size = sum;

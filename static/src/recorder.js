@@ -1,6 +1,6 @@
 // Makes a message of what was seen and has it stored in the same tick, if the visitor's consent allows.
 
-import { allowed, askConsent, consent, CONSENT } from "./consent.js";
+import { allowed, askConsent, consent, CONSENT, decide } from "./consent.js";
 import { BARE, fullContext } from "./context.js";
 import { enqueue, keyOf, newId } from "./queue.js";
 import { parsed, stringify } from "./realm.js";
@@ -19,6 +19,9 @@ import { local } from "./storage.js";
 
 /** @type {boolean | undefined} `allowed` as last acted on */
 let open;
+
+/** @type {string | undefined} the decision as this page has last heard it */
+let told;
 
 /** @type {any} this tick's: ten thousand calls in a loop share one */
 let context;
@@ -54,8 +57,9 @@ export const record = (type, call, capture, wait) => {
  */
 export const revise = (id, call, capture) => {
   const key = keyOf(id);
-  const message = !flying.has(key) && parsed(local.get(key));
-  if (message) enqueue({ ...message, ...call, context: { ...message.context, capture } });
+  const text = flying.has(key) ? "" : local.get(key);
+  const message = parsed(text);
+  if (message) enqueue({ ...message, ...call, context: { ...message.context, capture } }, text.length);
   return !!message;
 };
 
@@ -74,9 +78,14 @@ export const checkConsent = () => {
     send();
   }
   const text = stringify(consent);
-  if (consent?.marketing === undefined || local.get(CONSENT) === text) return;
-  local.set(CONSENT, text, true);
-  context = open === false && BARE;
-  record("track", { event: "Consent Updated", properties: { ...consent, source: undefined } }, ["api"]);
-  context = undefined;
+  // Of two tabs whose platforms differ each tells its own once.
+  const known = text === told || text === local.get(CONSENT);
+  told = text;
+  if (consent?.marketing !== undefined && !known) {
+    local.set(CONSENT, text, true);
+    context = open === false && BARE;
+    record("track", { event: "Consent Updated", properties: { ...consent, source: undefined } }, ["api"]);
+    context = undefined;
+  }
+  decide(); // Kept now: from here on a later word, in whichever tab, counts.
 };

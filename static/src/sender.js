@@ -15,7 +15,7 @@ import { local } from "./storage.js";
 
 export const VISITOR = "backflow.visitor";
 const WAIT = "backflow.wait"; // not before this time (ms), as the relay asked; for all tabs and the next page
-const LONGEST_WAIT = 600_000; // ms; a larger value is a clock that was moved
+const LONGEST_WAIT = 86_400_000; // ms; a larger value is a clock that was moved
 const TIMEOUT = 10_000; // ms until a silent relay is asked again
 const LONGEST_PAUSE = 15_000; // ms: a relay that is back is found within this time
 const URL = `${relay}/v1/batch`;

@@ -34,7 +34,7 @@ let seen;
  * @param {string} [names] of parameters
  */
 export const tidied = (url, names = "_kx|bf") =>
-  url.replace(RegExp(`[?&](${names})=[^&#]*`, "g"), "").replace(/^([^?&#]*)&/, "$1?");
+  url.replace(/\?[^#]*/, (query) => query.replace(RegExp(`[?&](${names})=[^&]*`, "g"), "").replace(/^&/, "?"));
 
 /**
  * Takes parameters out of the address bar.

@@ -1,6 +1,6 @@
 // BigCommerce's data layer.
 
-import { attempt } from "../guard.js";
+import { attempt, guarded } from "../guard.js";
 import { property } from "./hook.js";
 import { report } from "./shape.js";
 
@@ -20,7 +20,7 @@ export const bigcommerce = (emit) => {
   property(window, "bodlEvents", (events) => {
     for (const [path, name] of Object.entries(EVENTS)) {
       const [group, method] = path.split(".");
-      attempt(() => events[group][method]((/** @type {any} */ said) => report(emit, name, { query: said.search_keyword, ...said })));
+      attempt(() => events[group][method](guarded((/** @type {any} */ said) => report(emit, name, { query: said.search_keyword, ...said }))));
     }
   });
 };

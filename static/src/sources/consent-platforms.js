@@ -1,7 +1,7 @@
 // What the consent platforms say of the shopper's choice.
 
 import { decision } from "../consent.js";
-import { attempt, ignore } from "../guard.js";
+import { attempt, guarded, ignore } from "../guard.js";
 
 /**
  * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet
@@ -43,11 +43,11 @@ const PLATFORMS = {
   tcf({ __tcfapi }) {
     if (__tcfapi && __tcfapi !== heard) {
       heard = __tcfapi;
-      __tcfapi("addEventListener", 2, (/** @type {any} */ { eventStatus, gdprApplies, purpose }) => {
+      __tcfapi("addEventListener", 2, guarded((/** @type {any} */ { eventStatus, gdprApplies, purpose }) => {
         if (eventStatus === "cmpuishown") return;
         const yes = purpose?.consents;
         tcf = gdprApplies === false ? [1, 1] : [(yes[1] && yes[4]) || 0, yes[1] && yes[8]];
-      });
+      }));
     }
     return __tcfapi && tcf;
   },

@@ -28,12 +28,16 @@ export const forms = (emit) => {
     person(emit, found);
   };
   const submitted = (/** @type {any} */ form, /** @type {any} */ button = undefined) => {
+    const isCart = CART.test(form.getAttribute("action"));
+    if (!isCart && !form["add-to-cart"]) return; // The page may listen to every reading of a form.
     const data = new FormData(form);
     if (button?.name) data.append(button.name, button.value);
-    lines(data).then(([line = {}]) => {
-      if (!CART.test(form.getAttribute("action")) && !line["add-to-cart"]) return;
-      const product = asked(line, __SHOPIFY__ && window.Shopify);
-      emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product });
+    lines(data).then((all) => {
+      for (const line of all) {
+        if (!isCart && !line["add-to-cart"]) continue;
+        const product = asked(line, __SHOPIFY__ && window.Shopify);
+        emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product });
+      }
     }, ignore);
   };
   on(document, "submit", ({ target }) => hand(target.elements));

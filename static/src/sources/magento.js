@@ -2,6 +2,7 @@
 // page of its checkout.
 
 import { added, whole } from "../cart.js";
+import { guarded } from "../guard.js";
 import { ready } from "./hook.js";
 import { person, product } from "./shape.js";
 
@@ -15,9 +16,9 @@ export const magento = (emit) => {
       let removing = false;
       let checkout = document.body.matches(".checkout-index-index");
       jQuery(document)
-        .on("ajax:addToCart", (/** @type {any} */ _, /** @type {any} */ { sku, productIds, form }) =>
-          added(emit, { sku, product_id: productIds?.[0], quantity: +(form?.find("[name=qty]").val() || 1) }),
-        )
+        .on("ajax:addToCart", guarded((/** @type {any} */ _, /** @type {any} */ { sku, productIds, form }) =>
+          added(emit, { sku, product_id: productIds?.[0], quantity: +(form?.find?.("[name=qty]").val() || 1) }),
+        ))
         .on("ajax:removeFromCart", () => (removing = true));
       const take = (/** @type {any} */ { items, subtotalAmount }) => {
         if (!items) return; // not asked for yet
@@ -31,7 +32,7 @@ export const magento = (emit) => {
       };
       const cart = data.get("cart");
       take(cart());
-      cart.subscribe(take);
+      cart.subscribe(guarded(take));
       person(emit, data.get("customer")());
     });
   });

@@ -1,16 +1,17 @@
 // Meta's pixel.
 
+import { guarded } from "../guard.js";
 import { calls } from "./hook.js";
 import { person, report } from "./shape.js";
 
 /** @type {import("../main.js").Source} */
 export const meta = (emit) => {
-  const read = (/** @type {any} */ [command, ...args]) => {
+  const read = guarded((/** @type {any} */ [command, ...args]) => {
     if (/Single/.test(command)) args.shift(); // the pixel's ID
     const [name, values, options] = args;
     if (command === "init") person(emit, values);
     else if (/^track/.test(command)) report(emit, name, { ...values, event_id: options?.eventID });
-  };
+  });
   for (const call of /** @type {any} */ (window).fbq?.queue || []) read(call);
   calls(window, "fbq", read);
 };

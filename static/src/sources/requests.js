@@ -51,7 +51,7 @@ export const requests = () => {
       body,
       () =>
         new Promise((resolve) =>
-          on(request, "load", () => {
+          on(request, "loadend", () => {
             const { status, responseType, response } = request;
             resolve(status < 300 && (responseType ? response : parsed(response)));
           }),
@@ -75,14 +75,14 @@ export const lines = async (body) => {
   if (body instanceof Request) body = /json/.test(body.headers.get("Content-Type") || "") ? await body.text() : await body.formData();
   const json = parsed(body);
   if (json) return json.items || json.requests || [json];
-  /** @type {Fields[]} */
-  const found = [];
+  /** @type {Record<string, Fields>} by their number: a page may leave some out */
+  const found = {};
   const fields = typeof body === "string" ? new URLSearchParams(body) : body;
   for (const [name, value] of fields || []) {
     const [, index = 0, field] = FIELD.exec(name) || [];
-    if (field) (found[+index] ||= {})[field] = value;
+    if (field) (found[index] ||= {})[field] = value;
   }
-  return found;
+  return Object.values(found);
 };
 
 /**

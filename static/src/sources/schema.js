@@ -1,19 +1,23 @@
 // What the page itself says of the product it shows: schema.org data, OpenGraph, Shopify's page data.
 
 import { major } from "../cart.js";
-import { idle } from "../guard.js";
+import { attempt, idle } from "../guard.js";
 import { onPage } from "../merge.js";
-import { parsed } from "../realm.js";
+import { parsed, stringify } from "../realm.js";
 import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Node */
 
 /** @type {import("../main.js").Source} */
 export const schema = (emit) => {
+  let last = "";
   onPage(() =>
     idle(() => {
       const properties = productShown();
-      if (properties) emit("Product Viewed", properties);
+      const text = stringify(properties);
+      // A single-page shop may still show the data of the page before.
+      if (properties && text !== last) emit("Product Viewed", properties);
+      last = text;
     }),
   );
 };
@@ -30,7 +34,7 @@ const productShown = () => {
   for (const script of document.querySelectorAll('[type="application/ld+json"]')) walk(parsed(script.textContent));
   const isProduct = /product/.test(meta("type"));
   const node =
-    found.find(({ url }) => url && new URL(url, location.href).pathname === location.pathname) ||
+    found.find(({ url }) => url && attempt(() => new URL(url, location.href).pathname) === location.pathname) ||
     ((isProduct || found.length < 2) && found[0]);
   const chosen = new URLSearchParams(location.search).get("variant");
   const variant = __SHOPIFY__ && variantShown(chosen);
@@ -38,7 +42,7 @@ const productShown = () => {
   /** Of one or several, the one that the page's address chooses. @param {any} list @returns {Node} */
   const one = (list) => {
     const all = /** @type {any[]} */ ([]).concat(list || []);
-    return all.find((item) => JSON.stringify(item).includes("variant=" + chosen)) || all[0] || {};
+    return all.find((item) => stringify(item).includes("variant=" + chosen)) || all[0] || {};
   };
   const { brand, image, hasVariant, offers, ...rest } = node || {};
   const version = one(hasVariant);

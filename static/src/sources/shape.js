@@ -107,12 +107,13 @@ export const report = (emit, name, raw, any) => {
  * @param {Emit} emit
  * @param {Properties | undefined} raw
  */
-export const person = (emit, raw = {}) => {
+export const person = (emit, raw) => {
+  raw ||= {}; // `null` too
   const email = raw.email || raw.$email || raw.em;
   const phone = raw.phone || raw.$phone_number || raw.phone_number || raw.ph;
   /** @type {Properties} */
   const traits = {};
-  if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) traits.email = email;
-  if (/^\+?[\d\s()./-]{7,20}$/.test(phone)) traits.phone = phone;
+  if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) traits.email = "" + email; // GA4's may be a list of one
+  if (/^\+?[\d\s()./-]{7,20}$/.test(phone)) traits.phone = "" + phone;
   if (traits.email || traits.phone) emit("", { traits }, 0, "identify");
 };

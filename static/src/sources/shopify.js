@@ -6,7 +6,7 @@ import { guarded, ignore } from "../guard.js";
 import { onPage } from "../merge.js";
 import { ready } from "./hook.js";
 import { lines, watch } from "./requests.js";
-import { MOST_LINES, product } from "./shape.js";
+import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Line of a cart, as Shopify answers it */
 
@@ -51,7 +51,8 @@ export const shopify = (emit) => {
   ready(() => {
     // Who is signed in, by the shop's own number.
     const id = page.__st?.cid;
-    if (id && local.get(CUSTOMER) != id) {
+    if (!id) local.remove(CUSTOMER);
+    else if (local.get(CUSTOMER) != id) {
       local.set(CUSTOMER, id);
       emit("", { userId: "" + id }, 0, "identify");
     }
@@ -96,7 +97,7 @@ const lineOf = (line) =>
  * @param {string} locale the path's prefix
  */
 const cartOf = ({ items, token, currency, total_price }, locale) => {
-  const products = items.slice(0, MOST_LINES).map(lineOf);
+  const products = items.map(lineOf);
   return {
     cart_id: token?.split("?")[0], // what follows is the cart's secret
     cart_value: major(total_price),

@@ -2,10 +2,13 @@
 // and its orders, and its Store API for the cart.
 
 import { added, ask, cart, major, whole } from "../cart.js";
+import { guarded } from "../guard.js";
+import { local } from "../storage.js";
 import { ready } from "./hook.js";
 import { asked, lines, watch } from "./requests.js";
-import { product, report } from "./shape.js";
+import { product } from "./shape.js";
 
+const ORDER = "backflow.order"; // the last one told
 const PATHS = /wc-ajax=(add_to|remove_from)_cart|\/wc\/store\/.*(cart\/\w+-item|batch)/;
 
 /** @type {import("../main.js").Source} */
@@ -25,8 +28,12 @@ export const woocommerce = (emit) => {
   ready(async () => {
     const page = document.body;
     if (page.matches(".woocommerce-order-received")) {
-      emit("Order Completed", { ...cart(), order_id: /order-received[/=](\d+)/.exec(location.href)?.[1] });
-    } else if (page.matches(".woocommerce-cart,.woocommerce-checkout")) {
+      // The page may be opened again when another cart has begun, and a payment may have failed.
+      const order_id = /order-received[/=](\d+)/.exec(location.href)?.[1];
+      if (!order_id || local.get(ORDER) === order_id || page.querySelector(".woocommerce-thankyou-order-failed")) return;
+      emit("Order Completed", { ...cart(), order_id });
+      local.set(ORDER, order_id);
+    } else if (page.matches(".woocommerce-cart,.woocommerce-checkout:not(.woocommerce-order-pay)")) {
       try {
         whole(emit, cartOf(await readCart())); // What forms and links have done to it no request has told.
       } catch (_) {}
@@ -40,7 +47,7 @@ export const woocommerceButtons = (emit) => {
   ready(() =>
     /** @type {any} */ (window)
       .jQuery?.(document.body)
-      .on("added_to_cart", (/** @type {any[]} */ ...args) => args[3] && report(emit, "Product Added", args[3].data())),
+      .on("added_to_cart", guarded((/** @type {any[]} */ ...args) => args[3] && emit("Product Added", product(args[3].data(), true)))),
   );
 };
 
