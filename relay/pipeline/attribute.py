@@ -17,7 +17,7 @@ from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
-from relay.identity.traces import CART_SECONDS, RULES, TraceKind
+from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
@@ -77,19 +77,14 @@ def _note_traces(tx: Transaction, site: Site, sender: Sender, visitor_id: str, a
 
 
 def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
-    """A server's call about a cart comes from the browser that has it: the one that had it last, within a session."""
-    jars = [
-        jar
-        for trace in sender.traces
-        if sender.trust is Trust.SERVER and trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
-        if len(found := tx.traces.jars(site.site_id, trace)) <= RULES[trace.kind].most_jars
-        for jar in found
-        if abs(at - jar.last_at) <= CART_SECONDS
-    ]
-    if not jars:
+    """A server's call about a cart comes from the browser that has it, where that is certain."""
+    if sender.trust is not Trust.SERVER:
         return sender
-    latest = max(jars, key=lambda jar: jar.last_at)
-    return msgspec.structs.replace(sender, visitor_id=latest.visitor_id, recognition=Recognition.CART)
+    carts = [trace for trace in sender.traces if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)]
+    visitor_id = holder([tx.traces.jars(site.site_id, cart) for cart in carts], at)
+    if visitor_id is None:
+        return sender
+    return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
 
 
 def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender, at: float) -> None:
