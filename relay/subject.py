@@ -48,9 +48,21 @@ def named(whom: Whom) -> tuple[Identifier, ...]:
 
 
 def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> Subject:
-    """Everybody who owns one of the identifiers: to the shop, who are named together are one."""
-    owners = {owner.person_id for owner in tx.graph.owners(site_id, identifiers).values()}
-    found, persons, visitors = set(identifiers), list[str](), list[str]()
+    """Everybody who owns one of the identifiers: to the shop, who are named together are one.
+
+    A household shares its phone, so beside anything else that number names nobody: whoever has it here may be another,
+    and what is found of them would not be the asker's. It is left out then, unless its owner is nobody else.
+    """
+    owned = tx.graph.owners(site_id, identifiers)
+    telling = {owner.person_id for each, owner in owned.items() if each.kind is not IdentifierKind.PHONE}
+    is_by_phone = all(each.kind is IdentifierKind.PHONE for each in identifiers)
+    anothers = {
+        each
+        for each, owner in owned.items()
+        if not is_by_phone and owner.person_id not in telling and (telling or owner.has_email or owner.has_customer_id)
+    }
+    owners = {owner.person_id for each, owner in owned.items() if each not in anothers}
+    found, persons, visitors = set(identifiers) - anothers, list[str](), list[str]()
     for person_id in sorted(owners):
         found |= set(tx.graph.identifiers_of(site_id, person_id))
         persons += tx.graph.members(site_id, person_id)
