@@ -3,6 +3,7 @@
 Values are kept as keyed hashes. Which of these visitors are one browser is for ``identity.traces`` to say.
 """
 
+from relay.identity.tenure import Tenure
 from relay.identity.traces import ENOUGH, NOTE_EVERY_SECONDS, Sighting, Trace, TraceKind
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
@@ -102,10 +103,13 @@ class Traces:
             (site_id, self._digest(site_id, address), at, n, window, window),
         )
 
-    def forget(self, site_id: str, visitor_id: str) -> None:
-        """Erase what the visitor has left."""
-        for table in ("traces", "unties"):
-            self._sql(f"DELETE FROM {table} WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id))
+    def forget(self, site_id: str, tenure: Tenure) -> None:
+        """Erase what the visitor has left while it was a person's."""
+        for table, at in (("traces", "first_at"), ("unties", "at")):
+            self._sql(
+                f"DELETE FROM {table} WHERE site_id = ? AND visitor_id = ? AND {at} >= ? AND {at} <= ?",
+                (site_id, tenure.visitor_id, tenure.since, tenure.until),
+            )
 
     def delete(self, site_id: str, *, seen_before: float, claimed_before: float) -> int:
         """Retention; how many traces went."""

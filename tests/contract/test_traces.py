@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from relay.identity.tenure import Tenure
 from relay.identity.traces import NOTE_EVERY_SECONDS, Sighting, Trace, TraceKind
 from relay.store.base import Transaction
 from tests import factories
@@ -64,3 +65,20 @@ def test_another_value_in_another_jar_makes_nobody_write(opened: OpenStore, othe
     opened.do(lambda tx: tx.traces.note("other", CART, "bob", at=NOW + SOON, network=None, browser=None))
     opened.do(lambda tx: use(tx, "ann", LATER))
     assert spans(opened) == {"ann": (0, 0)}
+
+
+def test_what_a_visitor_has_left_while_it_was_a_persons_is_forgotten(opened: OpenStore) -> None:
+    values = [Trace(TraceKind.CART, f"hWN1xPt0ken{n}") for n in range(3)]
+
+    def leave(tx: Transaction) -> None:
+        for n, value in enumerate(values):
+            tx.traces.note("shop", value, "ann", at=NOW + n, network=None, browser=None)
+            tx.graph.untie("shop", "ann", at=NOW + n, reason=f"reason {n}")
+        tx.traces.note("shop", values[1], "bob", at=NOW + 1, network=None, browser=None)
+        tx.traces.forget("shop", Tenure(visitor_id="ann", since=NOW + 0.5, until=NOW + 1))
+
+    opened.do(leave)
+    found = opened.do(lambda tx: [[jar.visitor_id for jar in tx.traces.jars("shop", value)] for value in values])
+    assert found == [["ann"], ["bob"], ["ann"]]
+    sql = "SELECT reason FROM unties ORDER BY reason"
+    assert opened.do(lambda tx: [row[0] for row in tx.connection.execute(sql)]) == ["reason 0", "reason 2"]
