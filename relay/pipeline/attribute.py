@@ -134,6 +134,9 @@ def _apply_claims(
             sorted([*identifiers, claims.former], key=lambda i: i not in owners or not owners[i].sendable)
         )
     planned = plan(identifiers, owners, sender.trust)
+    if claims.is_merge and (gone := _merged_away(tx, site, owners, claims)) is not None:
+        # Two customers with an address each stay two by any other word; by this one they are one, until it is revoked.
+        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys((*planned.unite, gone))))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for other in planned.unite:
@@ -167,6 +170,27 @@ def _apply_claims(
     release(tx, site, person_id, sign_at=at, sender=sender)
     has_news |= is_new_here and message.type == "identify"
     return named, has_news
+
+
+def _merged_away(
+    tx: Transaction,
+    site: Site,
+    owners: Mapping[Identifier, Owner],
+    claims: Claims,
+) -> str | None:
+    """The other person, where the customers whom the shop platform has made one are known as two.
+
+    Both IDs must be known by a server's word: who but names somebody's ID in a browser does not become one with them.
+    """
+    kept = next((each for each in claims.identifiers if each.kind is IdentifierKind.CUSTOMER_ID), None)
+    if (
+        claims.former is None
+        or kept is None
+        or not all(each in owners and tx.graph.is_told_by_server(site.site_id, each) for each in (claims.former, kept))
+    ):
+        return None
+    gone = owners[claims.former].person_id
+    return gone if gone != owners[kept].person_id else None
 
 
 def _tie(
