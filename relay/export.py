@@ -68,6 +68,7 @@ def _held(tx: Transaction, site_id: str, identifiers: Sequence[Identifier]) -> t
     who = subject.find(tx, site_id, identifiers)
     held = tx.holdings
     links = held.links(site_id, who.persons)
+    own = [each.visitor_id for each in who.tenures if each.is_whole]
     document: Document = {
         "identifiers": held.identifiers(site_id, who.persons),
         "persons": [
@@ -76,12 +77,12 @@ def _held(tx: Transaction, site_id: str, identifiers: Sequence[Identifier]) -> t
         "visitors": [link | {"evidence_in_words": _words(link["evidence"])} for link in links],
         "merges": held.merges(site_id, who.persons),
         # Of a browser that others use too, what they did in it is not this person's to have.
-        "events": held.events(site_id, who.persons, who.own),
-        "deliveries": held.deliveries(site_id, who.persons, who.own),
-        "traces": held.traces(site_id, who.own),
-        "unties": held.unties(site_id, who.own),
-        "suspicions": held.suspicions(site_id, who.persons, who.own),
-        "sketches": held.sketches(site_id, who.own),
+        "events": held.events(site_id, who.persons, who.tenures),
+        "deliveries": held.deliveries(site_id, who.persons, who.tenures),
+        "traces": held.traces(site_id, who.tenures),
+        "unties": held.unties(site_id, who.tenures),
+        "suspicions": held.suspicions(site_id, who.persons, own),
+        "sketches": held.sketches(site_id, own),
     }
     return {name: [_dated(row) for row in rows] for name, rows in document.items()}, who
 

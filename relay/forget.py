@@ -1,6 +1,7 @@
 """Erasure: rows and links go, a keyed hash stays against resurrection, Klaviyo is asked to erase too."""
 
 import logging
+import math
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
@@ -59,21 +60,31 @@ def _forget(tx: Transaction, site_id: str, named: Collection[Identifier], by: As
         "deliveries": 0,
         "events": 0,
     }
+    tenures = {each.visitor_id: each for each in found.tenures}
+    visitors = list(dict.fromkeys([*found.visitors, *tenures]))
     for person_id in found.persons or (None,):
-        for delivery in tx.outbox.unsent(site_id, visitors=found.visitors, person_id=person_id, and_sending=True):
-            if delivery.person_id is None or delivery.person_id in found.persons:
+        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_sending=True):
+            # What is nobody's in a browser of theirs, as it stands now or stood when it was done, may be theirs.
+            visitor = delivery.visitor_id
+            is_in_theirs = visitor in found.visitors or (
+                visitor in tenures and tenures[visitor].covers(delivery.occurred_at)
+            )
+            if delivery.person_id in found.persons or (delivery.person_id is None and is_in_theirs):
                 tx.outbox.suppress(delivery, Reason.FORGOTTEN, at=now)
                 if person_id is not None:
                     tx.outbox.erase_after(delivery, found.persons[0])
                 counts["deliveries"] += 1
-    counts["events"] = tx.ledger.erase_events(site_id, visitors=found.own, person_ids=found.persons)
+    counts["events"] = tx.ledger.erase_events(site_id, tenures=found.tenures, person_ids=found.persons)
     for person_id in found.persons:
         tx.graph.forget(site_id, person_id)
-    gone = [(each.kind, each.value) for each in found.identifiers] + [("visitor", each) for each in found.own]
-    tx.privacy.remember_erasure(site_id, gone, at=now)
+    tx.privacy.remember_erasure(site_id, [(each.kind, each.value) for each in found.identifiers], at=now)
     tx.privacy.plan_scrub(site_id, found.marks, erased_at=now)
-    for visitor in found.own:
-        tx.traces.forget(site_id, visitor)
+    for tenure in found.tenures:
+        if tenure.since == -math.inf:
+            # What comes late from before somebody else was there may not be forgotten with this person.
+            gone = [("visitor", tenure.visitor_id)]
+            tx.privacy.remember_erasure(site_id, gone, at=min(now, tenure.until))
+        tx.traces.forget(site_id, tenure)
     tx.sketches.forget(site_id, visitors=found.visitors, persons=found.persons)
     first_person = next(iter(found.persons), None)
     requests = list(_requests(site_id, found.identifiers, first_person, now))

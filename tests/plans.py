@@ -37,6 +37,7 @@ WHOLE = {
     "Dispatch._end_recalled": "a worker has died: what is due, and no more, is looked through once",
     "History._merges": "the operator asks what a message has done",
     "Holdings._rows": "an export: no event pays for an index that only exports need",
+    "Holdings.messages": "an erasure or an export",
     "Ledger.erase_events": "an erasure, likewise",
     "Outbox.expire": "every ten minutes, over what is open, and no more",
     "Outbox.recent": "the console's list walks back from the newest, to its limit",

@@ -43,6 +43,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...] = ()
     is_author: bool = True  #: the identifiers are those of whoever made the call
     former: Identifier | None = None  #: an earlier ID of the same person, by a server's alias; it may be a visitor's
+    is_merge: bool = False  #: the shop platform has made ``former`` and this customer one, whatever each was known by
 
     @property
     def everything(self) -> tuple[Identifier, ...]:
@@ -92,11 +93,14 @@ def claims(
         exchange_is_left_behind=left is not None,
         link_token=None if trust is Trust.KLAVIYO else _link_token(message.context),
         profile_id=_linked_profile(message.context, profile_parameter) if trust is not Trust.KLAVIYO else None,
-        is_signed=trust is Trust.SERVER and _is_signed(message.context),
+        is_signed=trust is Trust.SERVER and _shopify_says(message.context, "signedCustomer"),
         traits=_traits(message, trust),
         refused=tuple(refused),
         is_author=is_author,
         former=_former(message) if trust is Trust.SERVER else None,
+        is_merge=trust is Trust.SERVER
+        and message.type == "alias"
+        and _shopify_says(message.context, "customersMerged"),
     )
 
 
@@ -177,9 +181,9 @@ def _linked_profile(context: Mapping[str, Any], parameter: str | None) -> str | 
     return next((value for value in values if _ULID.fullmatch(value)), None)
 
 
-def _is_signed(context: Mapping[str, Any]) -> bool:
+def _shopify_says(context: Mapping[str, Any], name: str) -> bool:
     shopify = context.get("shopify")
-    return isinstance(shopify, dict) and shopify.get("signedCustomer") is True
+    return isinstance(shopify, dict) and shopify.get(name) is True
 
 
 def _landed_with(context: Mapping[str, Any], parameter: str) -> Iterator[str]:

@@ -62,10 +62,15 @@ def normal_phone(raw: str, country: str | None) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+def is_placeholder(value: str) -> bool:
+    """Whether a value stands for nobody: ``null``, ``undefined``, zeros."""
+    return _BLOCKED.fullmatch(value) is not None
+
+
 def normal_customer_id(raw: str) -> str | None:
     """The shop's own ID of a customer, or None for a placeholder such as ``null`` or ``-1``."""
     value = raw.strip()
-    return None if not value or len(value) > _MAX_CUSTOMER_ID or _BLOCKED.fullmatch(value) else value
+    return None if not value or len(value) > _MAX_CUSTOMER_ID or is_placeholder(value) else value
 
 
 def normal_exchange_id(raw: object) -> str | None:

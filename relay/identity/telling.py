@@ -60,6 +60,9 @@ TRACES: dict[TraceKind, str] = {
     TraceKind.CLIENT_ID: "Shopify's ID of the browser",
     TraceKind.GA: "the ID that Google Analytics keeps in the browser (_ga)",
     TraceKind.FBP: "the ID that Meta's pixel keeps in the browser (_fbp)",
+    TraceKind.TTP: "the ID that TikTok's pixel keeps in the browser (_ttp)",
+    TraceKind.SCID: "the ID that Snap's pixel keeps in the browser (_scid)",
+    TraceKind.RDT: "the ID that Reddit's pixel keeps in the browser (_rdt_uuid)",
     TraceKind.CLICK: "an ad's click, handed over within minutes from an app's browser,",
 }
 

@@ -6,6 +6,10 @@ other for as long as both traces stand. Nothing derived is stored, so what is un
 Invariants kept here:
 - a cart or an analytics ID ties only a browser's former visitor to the present one: the same program, one after the
   other; two that are at work at the same time are two browsers, however the value got there;
+- a checkout does so only on the same network: its address is mailed by shops, forwarded and opened elsewhere;
+- the shop platform's ID of a browser ties only within one program;
+- a server's call about a cart or checkout names a browser only where it can be no other's (``holder``);
+- what stands for no value ties nothing: a placeholder, or what is not made by chance;
 - a value seen in more jars than its kind allows ties none of them (a viral link, a shared cart, a copied ID);
 - a click ID ties only by the hand-over from an app's browser to the device's own: exactly two jars, minutes apart, the
   same network, the same operating system, one of the two inside an app;
@@ -26,6 +30,7 @@ from msgspec import Struct
 from user_agents import parse as parse_user_agent
 
 from relay.identity.evidence import Evidence
+from relay.identity.identifiers import is_placeholder
 from relay.model import Commerce, Trust
 
 
@@ -37,6 +42,9 @@ class TraceKind(StrEnum):
     CLIENT_ID = "client_id"  #: of Shopify's Web Pixels
     GA = "_ga"
     FBP = "_fbp"
+    TTP = "_ttp"
+    SCID = "_scid"
+    RDT = "_rdt_uuid"
     CLICK = "click"
 
 
@@ -48,7 +56,10 @@ class Trace(Struct, frozen=True):
 
 
 class Sighting(Struct, frozen=True, kw_only=True):
-    """A trace in one visitor's jar: since when, until when (epoch seconds), on which network, in which browser."""
+    """A trace in one visitor's jar: since when, until when (epoch seconds), on which network, in which browser.
+
+    ``last_at`` is up to ``NOTE_EVERY_SECONDS`` too early, but never before another jar's ``first_at`` that came first.
+    """
 
     kind: TraceKind
     visitor_id: str
@@ -70,6 +81,9 @@ RULES = {
     TraceKind.CLIENT_ID: Rule(Evidence.CLIENT_ID, 5),
     TraceKind.GA: Rule(Evidence.ANALYTICS, 5),
     TraceKind.FBP: Rule(Evidence.ANALYTICS, 5),
+    TraceKind.TTP: Rule(Evidence.ANALYTICS, 5),
+    TraceKind.SCID: Rule(Evidence.ANALYTICS, 5),
+    TraceKind.RDT: Rule(Evidence.ANALYTICS, 5),
     TraceKind.CLICK: Rule(Evidence.CLICK, 2),
 }
 #: One more than any rule allows is enough to know that a value is everybody's.
@@ -78,6 +92,10 @@ ENOUGH = max(rule.most_jars for rule in RULES.values()) + 1
 HANDOVER_SECONDS = 600.0
 #: A server's order names the browser that had its cart within a session.
 CART_SECONDS = 30 * 60.0
+#: The page that thanks for an order is the first to tell of some checkouts.
+THANKS_SECONDS = 60.0
+#: A trace seen again is noted at most this often: it is in every message of a visit.
+NOTE_EVERY_SECONDS = 900.0
 
 #: Parameters that name one click of one person.
 _CLICKS = frozenset(
@@ -90,6 +108,16 @@ _CLICKS = frozenset(
 _SHORTEST, _LONGEST = 8, 1000
 _GA = re.compile(r"GA\d\.\d+\.(\d{5,}\.\d{9,})")
 _FBP = re.compile(r"fb\.\d\.\d{10,}\.\d+")
+#: The IDs that pixels give a browser at its first visit and keep in it: TikTok's (27 characters, some with an ending),
+#: Snap's (a UUID, or 22 or more characters of base 64) and Reddit's (the time in milliseconds and a UUID). What else
+#: such pixels keep (``_gcl_aw``, ``_fbc``, ``_epik``) holds a click's ID, which came by a link.
+_TTP = re.compile(r"[\w-]{20,40}(\.tt\.\d)?", re.ASCII)
+_SCID = re.compile(r"[\w-]{20,64}", re.ASCII)
+_RDT = re.compile(r"\d{13}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+#: The characters of IDs that shops give to carts, checkouts and browsers: hexadecimal, UUIDs, base 64, GraphQL's.
+_TOKEN = re.compile(r"[\w.~+/=:%-]+", re.ASCII)
+#: An ID that is made by chance has a digit and more different characters than this; the shortest real ones have twelve.
+_FEW_CHARACTERS = 3
 _IN_APP = re.compile(
     r"FBAN|FBAV|FB_IAB|Instagram|musical_ly|BytedanceWebview|TikTok|Snapchat|Pinterest|Twitter|LinkedInApp|Line/"
     r"|MicroMessenger|KAKAOTALK|GSA/|; wv\)"
@@ -102,23 +130,38 @@ def traces(context: Mapping[str, Any], commerce: Commerce, trust: Trust) -> tupl
         return ()
     shop = _table(context, "shopify")
     cookies, clicks = _table(context, "cookies"), _table(context, "clickIds")
-    ga, fbp = _GA.fullmatch(_text(cookies.get("_ga"))), _FBP.fullmatch(_text(cookies.get("_fbp")))
+    ga = _GA.fullmatch(_text(cookies.get("_ga")))
     checkout = _text(shop.get("checkoutToken"))
     cart = _text(shop.get("cartToken")) or _text(commerce.cart_token).partition("?")[0]
     found = [
-        (TraceKind.CART, cart if cart != checkout else ""),
-        (TraceKind.CHECKOUT, checkout),
-        (TraceKind.CLIENT_ID, _text(shop.get("clientId"))),
+        (TraceKind.CART, _token(cart) if cart != checkout else ""),
+        (TraceKind.CHECKOUT, _token(checkout)),
+        (TraceKind.CLIENT_ID, _token(_text(shop.get("clientId")))),
         (TraceKind.GA, ga[1] if ga else ""),
-        (TraceKind.FBP, fbp[0] if fbp else ""),
+        *((kind, _pixels(cookies, kind, form)) for kind, form in _PIXELS.items()),
         *((TraceKind.CLICK, f"{name}={value}") for name, raw in clicks.items() if (value := _click(name, raw))),
     ]
     return tuple(Trace(kind, value) for kind, value in found if _SHORTEST <= len(value) <= _LONGEST)
 
 
+def _token(value: str) -> str:
+    """The value, or nothing where it is no ID: many shoppers would share it."""
+    is_made = any(c.isdigit() for c in value) and len(set(value)) > _FEW_CHARACTERS
+    return value if is_made and _TOKEN.fullmatch(value) and not is_placeholder(value) else ""
+
+
+#: The cookies of pixels by the form of their IDs.
+_PIXELS = {TraceKind.FBP: _FBP, TraceKind.TTP: _TTP, TraceKind.SCID: _SCID, TraceKind.RDT: _RDT}
+
+
+def _pixels(cookies: Mapping[str, Any], kind: TraceKind, form: re.Pattern[str]) -> str:
+    value = _text(cookies.get(kind))
+    return _token(value) if form.fullmatch(value) else ""
+
+
 def _click(name: str, raw: object) -> str:
     value = _text(raw)
-    return value if name in _CLICKS and len(value) >= _SHORTEST else ""
+    return value if name in _CLICKS and len(value) >= _SHORTEST and not is_placeholder(value) else ""
 
 
 def neighbours(mine: str, sightings: Sequence[Sequence[Sighting]]) -> dict[str, Evidence]:
@@ -142,14 +185,41 @@ def _is_one_browser(one: Sighting, other: Sighting) -> bool:
     """Whether the same value in two jars means one browser.
 
     A jar that has lost our cookie goes on as another visitor: in the same program, and the old one is not seen again.
-    What Shopify's sandbox says of the page's own visitor comes at the same time, in a jar of its own.
+    The platform's ID of a browser never leaves its program either, but there two jars may be at work at once: what
+    Shopify's sandbox says of the page's own visitor comes at the same time, in a jar of its own.
     """
     if one.kind is TraceKind.CLICK:
         return is_handover(one, other)
-    if one.kind in (TraceKind.CLIENT_ID, TraceKind.CHECKOUT):
+    if one.browser is None or one.browser != other.browser:
+        return False
+    if one.kind is TraceKind.CLIENT_ID:
         return True
+    if one.kind is TraceKind.CHECKOUT and (one.network is None or one.network != other.network):
+        return False
     earlier, later = sorted((one, other), key=lambda sighting: sighting.first_at)
-    return one.browser == other.browser and earlier.last_at <= later.first_at
+    return earlier.last_at <= later.first_at
+
+
+def holder(sightings: Sequence[Sequence[Sighting]], at: float) -> str | None:
+    """The visitor that a server's call at ``at`` about a cart or checkout comes from: the one that had it, within a
+    session. None where it may have been another: whoever was sent the cart's link has it too, and may well be the last
+    to have looked at it while its owner pays.
+
+    ``sightings`` holds, for each trace of the call, the jars it was seen in.
+    """
+    if any(len(jars) > RULES[jars[0].kind].most_jars for jars in sightings if jars):
+        return None
+    jars = [jar for found in sightings for jar in found if jar.first_at <= at + THANKS_SECONDS]
+    if not jars:
+        return None
+    latest = max(jars, key=lambda jar: jar.last_at)
+    for jar in jars:
+        if jar.visitor_id == latest.visitor_id:
+            continue
+        may_be_at_work = at - jar.last_at <= CART_SECONDS + NOTE_EVERY_SECONDS
+        if may_be_at_work or not _is_one_browser(jar, latest):
+            return None
+    return latest.visitor_id if abs(at - latest.last_at) <= CART_SECONDS else None
 
 
 def is_handover(one: Sighting, other: Sighting) -> bool:

@@ -17,7 +17,7 @@ from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
-from relay.identity.traces import CART_SECONDS, RULES, TraceKind
+from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
@@ -77,19 +77,14 @@ def _note_traces(tx: Transaction, site: Site, sender: Sender, visitor_id: str, a
 
 
 def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
-    """A server's call about a cart comes from the browser that has it: the one that had it last, within a session."""
-    jars = [
-        jar
-        for trace in sender.traces
-        if sender.trust is Trust.SERVER and trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
-        if len(found := tx.traces.jars(site.site_id, trace)) <= RULES[trace.kind].most_jars
-        for jar in found
-        if abs(at - jar.last_at) <= CART_SECONDS
-    ]
-    if not jars:
+    """A server's call about a cart comes from the browser that has it, where that is certain."""
+    if sender.trust is not Trust.SERVER:
         return sender
-    latest = max(jars, key=lambda jar: jar.last_at)
-    return msgspec.structs.replace(sender, visitor_id=latest.visitor_id, recognition=Recognition.CART)
+    carts = [trace for trace in sender.traces if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)]
+    visitor_id = holder([tx.traces.jars(site.site_id, cart) for cart in carts], at)
+    if visitor_id is None:
+        return sender
+    return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
 
 
 def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender, at: float) -> None:
@@ -139,6 +134,9 @@ def _apply_claims(
             sorted([*identifiers, claims.former], key=lambda i: i not in owners or not owners[i].sendable)
         )
     planned = plan(identifiers, owners, sender.trust)
+    if claims.is_merge and (gone := _merged_away(tx, site, owners, claims)) is not None:
+        # Two customers with an address each stay two by any other word; by this one they are one, until it is revoked.
+        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys((*planned.unite, gone))))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for other in planned.unite:
@@ -172,6 +170,27 @@ def _apply_claims(
     release(tx, site, person_id, sign_at=at, sender=sender)
     has_news |= is_new_here and message.type == "identify"
     return named, has_news
+
+
+def _merged_away(
+    tx: Transaction,
+    site: Site,
+    owners: Mapping[Identifier, Owner],
+    claims: Claims,
+) -> str | None:
+    """The other person, where the customers whom the shop platform has made one are known as two.
+
+    Both IDs must be known by a server's word: who but names somebody's ID in a browser does not become one with them.
+    """
+    kept = next((each for each in claims.identifiers if each.kind is IdentifierKind.CUSTOMER_ID), None)
+    if (
+        claims.former is None
+        or kept is None
+        or not all(each in owners and tx.graph.is_told_by_server(site.site_id, each) for each in (claims.former, kept))
+    ):
+        return None
+    gone = owners[claims.former].person_id
+    return gone if gone != owners[kept].person_id else None
 
 
 def _tie(

@@ -5,7 +5,7 @@
 | ``orders/create``, ``orders/cancelled`` | ``Order Completed``, ``Order Cancelled``                             |
 | ``refunds/create``                      | ``Order Refunded``, unless no money went back (an edited order)      |
 | ``checkouts/create``, ``/update``       | an identify call of who gave an address, and one ``Checkout Started``|
-| ``customers/merge``                     | an alias: the customer that is left, the ID that is gone             |
+| ``customers/merge``                     | an alias: the customer that is left, the ID that is gone; one person |
 | ``{customers,shop}/redact``, ``customers/data_request`` | a request (see ``pipeline.requests``)                |
 | every other                             | nothing, counted                                                     |
 
@@ -211,7 +211,12 @@ def _merge(payload: Fields, webhook_id: str, now: float) -> Told:
     gone = values.identifier(payload.get("admin_graphql_api_customer_deleted_id"))
     if payload.get("status") not in (None, "completed") or not kept or not gone or kept == gone:
         return Told(drop=DropReason.NOTHING_TO_TELL)  # a merge that failed, or is not over
-    return _one({"type": "alias", "userId": kept, "previousId": gone}, webhook_id, now)
+    context = {
+        "library": {"name": "shopify-webhook"},
+        "capture": ["shopify_webhook"],
+        "shopify": {"customersMerged": True},
+    }
+    return _one({"type": "alias", "userId": kept, "previousId": gone, "context": context}, webhook_id, now)
 
 
 def _subject(payload: Fields) -> dict[str, str]:

@@ -5,12 +5,15 @@ from typing import Any
 
 import msgspec
 
+from relay.identity.tenure import Tenure
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
 from relay.store.ledger import BODY
 from relay.store.outbox import SEALED, marks
 
 Row = dict[str, Any]
+#: More than a shopper does in one browser in the week that the journal is kept for.
+MOST_MESSAGES = 500
 
 
 class Holdings:
@@ -39,10 +42,11 @@ class Holdings:
         found = {"source_id": persons, "target_id": persons}
         return self._rows("merges", columns, site_id, found, "created_at")
 
-    def events(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
-        """Those of the visitors, and those of which something is or was to be told of the persons."""
+    def events(self, site_id: str, persons: Sequence[str], tenures: Sequence[Tenure]) -> list[Row]:
+        """Those of the visitors' tenures, and those of which something is or was to be told of the persons."""
         columns = "event_id, source, message_id, visitor_id, kind, name, occurred_at, received_at, body"
-        rows = self._rows("events", columns, site_id, {"visitor_id": visitors}, "event_id")
+        rows = self._rows("events", columns, site_id, {"visitor_id": _visitors(tenures)}, "event_id")
+        rows = _within(tenures, rows, "occurred_at")
         told = {row["event_id"] for row in self.deliveries(site_id, persons, []) if row["event_id"] is not None}
         others = sorted(told - {row["event_id"] for row in rows})
         for start in range(0, len(others), 500):
@@ -51,14 +55,28 @@ class Holdings:
         rows.sort(key=lambda row: row["event_id"])
         return [row | {"body": msgspec.json.decode(vault.open(BODY, row["body"]))} for row in rows]
 
-    def deliveries(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
+    def messages(self, site_id: str, tenure: Tenure) -> list[tuple[str, float]]:
+        """The visitor's latest messages in its tenure, up to ``MOST_MESSAGES``: their IDs and when they occurred."""
+        rows: list[tuple[str, float]] = self._connection.execute(
+            "SELECT message_id, occurred_at FROM events WHERE site_id = ? AND visitor_id = ? AND occurred_at >= ?"
+            " AND occurred_at <= ? ORDER BY received_at DESC LIMIT ?",
+            (site_id, tenure.visitor_id, tenure.since, tenure.until, MOST_MESSAGES),
+        ).fetchall()
+        return rows
+
+    def deliveries(self, site_id: str, persons: Sequence[str], tenures: Sequence[Tenure]) -> list[Row]:
         columns = (
             "delivery_id, kind, unique_id, event_id, metric, visitor_id, person_id, occurred_at, created_at, state,"
             " reason, cause, evidence, confidence, backfill, due_at, attempts, status, error, settled_at, payload,"
             " recipient"
         )
-        found = {"person_id": persons, "visitor_id": visitors}
+        found = {"person_id": persons, "visitor_id": _visitors(tenures)}
         rows = self._rows("deliveries", columns, site_id, found, "delivery_id")
+        told = [row for row in rows if row["person_id"] in persons]
+        rows = sorted(
+            told + _within(tenures, [row for row in rows if row["person_id"] not in persons], "occurred_at"),
+            key=lambda row: row["delivery_id"],
+        )
         vault = self._keys.of(site_id)
         proofs = {
             row["delivery_id"]: msgspec.json.decode(row["body"])
@@ -78,15 +96,17 @@ class Holdings:
                     row[name] = _readable(vault.open(place, row[name]))
         return rows
 
-    def traces(self, site_id: str, visitors: Sequence[str]) -> list[Row]:
+    def traces(self, site_id: str, tenures: Sequence[Tenure]) -> list[Row]:
         """Which carts, checkouts and analytics IDs were seen in these browsers, when, and on which network: of the
         values themselves only keyed hashes are kept."""
         columns = "visitor_id, kind, network, browser, first_at, last_at"
-        return self._rows("traces", columns, site_id, {"visitor_id": visitors}, "visitor_id, kind")
+        rows = self._rows("traces", columns, site_id, {"visitor_id": _visitors(tenures)}, "visitor_id, kind")
+        return _within(tenures, rows, "first_at")
 
-    def unties(self, site_id: str, visitors: Sequence[str]) -> list[Row]:
+    def unties(self, site_id: str, tenures: Sequence[Tenure]) -> list[Row]:
         """When and why ties of these browsers were taken back."""
-        rows = self._rows("unties", "visitor_id, reason, at", site_id, {"visitor_id": visitors}, "at")
+        rows = self._rows("unties", "visitor_id, reason, at", site_id, {"visitor_id": _visitors(tenures)}, "at")
+        rows = _within(tenures, rows, "at")
         return [_renamed(row, at="untied_at") for row in rows]
 
     def suspicions(self, site_id: str, persons: Sequence[str], visitors: Sequence[str]) -> list[Row]:
@@ -112,6 +132,16 @@ class Holdings:
             [site_id, *(value for values in found.values() for value in values)],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _visitors(tenures: Sequence[Tenure]) -> list[str]:
+    return [each.visitor_id for each in tenures]
+
+
+def _within(tenures: Sequence[Tenure], rows: Sequence[Row], at: str) -> list[Row]:
+    """The rows from when their visitor was the person's."""
+    found = {each.visitor_id: each for each in tenures}
+    return [row for row in rows if row["visitor_id"] in found and found[row["visitor_id"]].covers(row[at])]
 
 
 def _renamed(row: Row, **names: str) -> Row:

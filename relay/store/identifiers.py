@@ -59,6 +59,14 @@ class Identifiers(Persons):
         ).fetchone()
         return row is not None
 
+    def is_told_by_server(self, site_id: str, identifier: Identifier) -> bool:
+        """Whether a server has ever named the identifier, and not browsers alone."""
+        row = self._sql(
+            "SELECT 1 FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ? AND trust = ?",
+            (site_id, identifier.kind, self._hash(site_id, identifier), Trust.SERVER),
+        ).fetchone()
+        return row is not None
+
     # Who has it
 
     def owners(self, site_id: str, identifiers: Iterable[Identifier]) -> dict[Identifier, Owner]:
@@ -137,9 +145,10 @@ class Identifiers(Persons):
     def recipient(self, site_id: str, person_id: str) -> Recipient | None:
         """Whom Klaviyo shall be told, or None when there is no address.
 
-        Of several values of a kind the latest one a server gave wins, else the latest.
+        Of several values of a kind those win that a server gave; of these the person's own, before those of whoever has
+        been made part of them; of these the latest.
         """
-        values: dict[str, list[tuple[tuple[bool, float], bytes]]] = {}
+        values: dict[str, list[tuple[tuple[bool, bool, float], bytes]]] = {}
         traits: dict[str, Any] = {}
         for member in reversed(self.members(site_id, person_id)):
             for kind, value, trust, last_at in self._sql(
@@ -147,7 +156,8 @@ class Identifiers(Persons):
                 f" WHERE site_id = ? AND person_id = ? AND {_SENDABLE}",
                 (site_id, member),
             ):
-                values.setdefault(kind, []).append(((trust != Trust.BROWSER, last_at), value))
+                rank = (trust != Trust.BROWSER, member == person_id, last_at)
+                values.setdefault(kind, []).append((rank, value))
             traits |= self.traits(site_id, member)
         if not values:
             return None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from relay.identity.tenure import Tenure
 from relay.model import Commerce, Kept, Kind
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
@@ -107,28 +108,33 @@ class Ledger:
         cursor = self._sql(f"DELETE FROM events WHERE event_id IN ({doomed})", (site_id, received_before))
         return int(cursor.rowcount)
 
-    def erase_events(self, site_id: str, *, visitors: Sequence[str], person_ids: Sequence[str]) -> int:
-        """Empty every event of these visitors and persons; how many. The rows stay: their message IDs still tell
-        duplicates."""
+    def erase_events(self, site_id: str, *, tenures: Sequence[Tenure], person_ids: Sequence[str]) -> int:
+        """Empty every event of these visitors' tenures and of these persons; how many. The rows stay: their message IDs
+        still tell duplicates."""
         erased, n = self._keys.of(site_id).seal(BODY, _ERASED), 0
-        for column, values in (("visitor_id", visitors), ("person_id", person_ids)):
-            for value in values:
-                where = f"site_id = ? AND {column} = ?"
-                doomed = f"SELECT event_id FROM deliveries WHERE {where}"
-                n += self._sql(
-                    f"UPDATE events SET body = ?, visitor_id = NULL WHERE event_id IN ({doomed}) AND body <> ?",
-                    (erased, site_id, value, erased),
-                ).rowcount
-                self._sql(
-                    f"UPDATE deliveries SET recipient = NULL, payload = NULL, visitor_id = NULL WHERE {where}"
-                    " AND state <> 'sending'",
-                    (site_id, value),
-                )
-        for visitor in visitors:
+        in_tenure = "site_id = ? AND visitor_id = ? AND occurred_at >= ? AND occurred_at <= ?"
+        spans = [(site_id, each.visitor_id, each.since, each.until) for each in tenures]
+        for where, values in [
+            *((in_tenure, span) for span in spans),
+            *(("site_id = ? AND person_id = ?", (site_id, person_id)) for person_id in person_ids),
+        ]:
+            self._sql(
+                "DELETE FROM proofs WHERE site_id = ? AND delivery_id IN"
+                f" (SELECT delivery_id FROM deliveries WHERE {where})",
+                (site_id, *values),
+            )
+            doomed = f"SELECT event_id FROM deliveries WHERE {where}"
             n += self._sql(
-                "UPDATE events SET body = ?, visitor_id = NULL WHERE site_id = ? AND visitor_id = ?",
-                (erased, site_id, visitor),
+                f"UPDATE events SET body = ?, visitor_id = NULL WHERE event_id IN ({doomed}) AND body <> ?",
+                (erased, *values, erased),
             ).rowcount
+            self._sql(
+                f"UPDATE deliveries SET recipient = NULL, payload = NULL, visitor_id = NULL WHERE {where}"
+                " AND state <> 'sending'",
+                values,
+            )
+        for span in spans:
+            n += self._sql(f"UPDATE events SET body = ?, visitor_id = NULL WHERE {in_tenure}", (erased, *span)).rowcount
         return n
 
     def note_failure(self, site_id: str, seq: int, message_id: str, *, at: float) -> None:

@@ -96,8 +96,10 @@ class Requests:
     def erase_site(self, site_id: str) -> bool:
         """Delete what is kept of a shop's customers; False while something of it is on its way to Klaviyo.
 
-        What stays names nobody: sums, the processor's position, names of metrics, hashes against resurrection.
+        What stays names nobody: sums, the processor's position, names of metrics, hashes against resurrection. Of those
+        who have asked what is kept of them nothing is; whom Klaviyo is to erase has a request of their own.
         """
+        self._sql("DELETE FROM privacy_requests WHERE site_id = ? AND topic = ?", (site_id, Topic.TELL_CUSTOMER))
         for table in ERASED:
             keep = " AND state <> 'sending'" if table == "deliveries" else ""
             self._sql(f"DELETE FROM {table} WHERE site_id = ?{keep}", (site_id,))

@@ -3,12 +3,10 @@
 Values are kept as keyed hashes. Which of these visitors are one browser is for ``identity.traces`` to say.
 """
 
-from relay.identity.traces import ENOUGH, Sighting, Trace, TraceKind
+from relay.identity.tenure import Tenure
+from relay.identity.traces import ENOUGH, NOTE_EVERY_SECONDS, Sighting, Trace, TraceKind
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
-
-#: A trace seen again is noted at most this often: it is in every message of a visit.
-NOTE_EVERY_SECONDS = 900.0
 
 
 class Traces:
@@ -21,28 +19,62 @@ class Traces:
     def note(
         self, site_id: str, trace: Trace, visitor_id: str, *, at: float, network: str | None, browser: str | None
     ) -> bool:
-        """The visitor has this trace; whether that is new. Where and in what it was seen first stays."""
+        """The visitor has this trace; whether that is new. Where and in what it was seen first stays.
+
+        That it is seen again is written every ``NOTE_EVERY_SECONDS``, and where another jar has begun in between: who
+        was last at work with it is always right (see ``Sighting``).
+        """
         key = (site_id, trace.kind, self._hash(site_id, trace), visitor_id)
         row = self._sql(
-            "SELECT first_at, last_at FROM traces WHERE site_id = ? AND kind = ? AND hash = ? AND visitor_id = ?", key
+            "SELECT first_at, last_at, EXISTS (SELECT 1 FROM traces other WHERE other.site_id = traces.site_id"
+            " AND other.kind = traces.kind AND other.hash = traces.hash AND other.first_at > traces.last_at"
+            " AND other.first_at < ?)"
+            " FROM traces WHERE site_id = ? AND kind = ? AND hash = ? AND visitor_id = ?",
+            (at, *key),
         ).fetchone()
         if row is None:
+            self._settle(site_id, trace.kind, key[2], at)
             self._sql(
                 "INSERT INTO traces (site_id, kind, hash, visitor_id, first_at, last_at, network, browser)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (*key, at, at, network, browser),
             )
             return True
-        first_at, last_at = row
-        if at < first_at or at > last_at + NOTE_EVERY_SECONDS:
+        first_at, last_at, is_interrupted = row
+        if at < first_at or at > last_at + NOTE_EVERY_SECONDS or is_interrupted:
             # What arrives late was there first: the sighting is then where and when it says.
             where = ", network = ?, browser = ?" if at < first_at else ""
+            if where:
+                self._settle(site_id, trace.kind, key[2], at)
             self._sql(
                 f"UPDATE traces SET first_at = ?, last_at = ?{where}"
                 " WHERE site_id = ? AND kind = ? AND hash = ? AND visitor_id = ?",
                 (min(first_at, at), max(last_at, at), *((network, browser) if where else ()), *key),
             )
         return False
+
+    def _settle(self, site_id: str, kind: str, digest: bytes, at: float) -> None:
+        """Another jar begins at ``at``: write down how long those that may still have been at work then really were.
+
+        What they did since is among the events, and was received after ``at``: seconds' worth of rows, unless the
+        beginning is told late.
+        """
+        rows = self._sql(
+            "SELECT visitor_id, last_at FROM traces WHERE site_id = ? AND kind = ? AND hash = ?"
+            " AND last_at <= ? AND last_at >= ? LIMIT ?",
+            (site_id, kind, digest, at, at - NOTE_EVERY_SECONDS, ENOUGH),
+        ).fetchall()
+        for visitor_id, last_at in rows:
+            used_at = self._sql(
+                "SELECT max(occurred_at) FROM events WHERE site_id = ? AND received_at > ? AND visitor_id = ?"
+                " AND occurred_at > ? AND occurred_at <= ?",
+                (site_id, at, visitor_id, at, last_at + NOTE_EVERY_SECONDS),
+            ).fetchone()[0]
+            if used_at is not None:
+                self._sql(
+                    "UPDATE traces SET last_at = ? WHERE site_id = ? AND kind = ? AND hash = ? AND visitor_id = ?",
+                    (used_at, site_id, kind, digest, visitor_id),
+                )
 
     def jars(self, site_id: str, trace: Trace) -> list[Sighting]:
         """The jars this trace was seen in, up to ``ENOUGH``."""
@@ -71,10 +103,13 @@ class Traces:
             (site_id, self._digest(site_id, address), at, n, window, window),
         )
 
-    def forget(self, site_id: str, visitor_id: str) -> None:
-        """Erase what the visitor has left."""
-        for table in ("traces", "unties"):
-            self._sql(f"DELETE FROM {table} WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id))
+    def forget(self, site_id: str, tenure: Tenure) -> None:
+        """Erase what the visitor has left while it was a person's."""
+        for table, at in (("traces", "first_at"), ("unties", "at")):
+            self._sql(
+                f"DELETE FROM {table} WHERE site_id = ? AND visitor_id = ? AND {at} >= ? AND {at} <= ?",
+                (site_id, tenure.visitor_id, tenure.since, tenure.until),
+            )
 
     def delete(self, site_id: str, *, seen_before: float, claimed_before: float) -> int:
         """Retention; how many traces went."""

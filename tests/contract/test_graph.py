@@ -228,6 +228,30 @@ def test_merged_persons_are_one_by_every_way(opened: OpenStore) -> None:
     opened.do(work)
 
 
+@pytest.mark.parametrize(
+    ("own", "others", "expected"),
+    [
+        pytest.param((Trust.SERVER, 0), (Trust.SERVER, 9), "own", id="the later one is of who became part of them"),
+        pytest.param((Trust.BROWSER, 9), (Trust.SERVER, 0), "others", id="a server's word before a browser's"),
+        pytest.param((Trust.BROWSER, 0), (Trust.BROWSER, 9), "own", id="browsers' both"),
+    ],
+)
+def test_a_united_person_is_told_by_their_own_address(
+    opened: OpenStore, own: tuple[Trust, float], others: tuple[Trust, float], expected: str
+) -> None:
+    def work(tx: Transaction) -> None:
+        kept, gone = tx.graph.new_person("shop", NOW), tx.graph.new_person("shop", NOW)
+        for holder, name, (trust, after) in ((kept, "own", own), (gone, "others", others)):
+            email = Identifier(EMAIL, f"{name}@shop.example")
+            tx.graph.attach("shop", email, holder, trust=trust, at=NOW + after, message_id="m")
+            assert tx.graph.is_told_by_server("shop", email) is (trust is Trust.SERVER)
+            assert not tx.graph.is_told_by_server("other", email)
+        tx.graph.unite("shop", gone, kept, at=NOW, message_id="m")
+        assert tx.graph.recipient("shop", kept) == Recipient(email=f"{expected}@shop.example")
+
+    opened.do(work)
+
+
 def test_merges_of_another_site_do_not_count(opened: OpenStore) -> None:
     def work(tx: Transaction) -> None:
         first, _, _ = chain(tx.graph)

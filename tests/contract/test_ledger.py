@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from relay.delivery.states import State
+from relay.identity.tenure import Tenure
 from relay.model import DeliveryKind, Trust
 from relay.store.base import Transaction
 from relay.store.rows import Pause, StoredEvent
@@ -140,7 +141,12 @@ def test_old_settled_deliveries_without_event_go_too(opened: OpenStore) -> None:
 
 
 def erase(opened: OpenStore, *, visitors: list[str] | None = None, persons: list[str] | None = None) -> None:
-    opened.do(lambda tx: tx.ledger.erase_events("shop", visitors=visitors or [], person_ids=persons or []))
+    tenures = [Tenure(visitor_id=visitor) for visitor in visitors or []]
+    opened.do(lambda tx: tx.ledger.erase_events("shop", tenures=tenures, person_ids=persons or []))
+
+
+def _added(tx: Transaction, event: StoredEvent) -> int | None:
+    return tx.ledger.add_event(event)
 
 
 def event_of(opened: OpenStore, visitor: str, person: str | None, **changes: object) -> StoredEvent:
@@ -167,6 +173,25 @@ def test_erasing_a_person_empties_the_events_of_all_their_browsers(opened: OpenS
     event_of(opened, "laptop", "john")
     erase(opened, persons=["jane"])
     assert [b"example" in body for body in bodies(opened)] == [False, False, True]
+
+
+def test_what_was_done_in_a_visitor_outside_the_persons_time_stays(opened: OpenStore) -> None:
+    for number, at in enumerate((NOW - 1, NOW, NOW + 5, NOW + 6)):
+        event = factories.stored_event(visitor_id="shared", message_id=f"m{number}", occurred_at=at)
+        event_id = opened.do(partial(_added, event=event))
+        opened.add(event_id=event_id, visitor_id="shared", person_id=None, occurred_at=at, unique_id=f"u{number}")
+    tenure = Tenure(visitor_id="shared", since=NOW, until=NOW + 5)
+    assert opened.do(lambda tx: tx.ledger.erase_events("shop", tenures=[tenure], person_ids=[])) == 2
+    for table in ("events", "deliveries"):
+        assert visitors(opened, table) == [None, None, "shared", "shared"]
+
+
+def test_what_a_delivery_rested_on_is_erased_with_it(opened: OpenStore) -> None:
+    for name in ("jane", "john", "mary"):
+        event_of(opened, name, name, unique_id=name, proof=f'{{"visitor_id":"{name}"}}')
+    erase(opened, visitors=["jane"], persons=["mary"])
+    sql = "SELECT body FROM proofs"
+    assert opened.do(lambda tx: list(tx.connection.execute(sql))) == [('{"visitor_id":"john"}',)]
 
 
 def test_an_erased_recipient_is_gone(opened: OpenStore) -> None:

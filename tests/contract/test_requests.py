@@ -101,6 +101,17 @@ def test_erasing_a_shop_leaves_other_shops_alone(opened: OpenStore, site_id: str
         assert opened.do(partial(column, sql=sql)) == ["other" if site_id == "shop" else "shop"]
 
 
+def test_who_has_asked_a_shop_for_their_data_is_erased_with_it(opened: OpenStore) -> None:
+    tell = Topic.TELL_CUSTOMER
+    mine = [request(request_id="w1", topic=tell), request(request_id="w2"), request(request_id="w3", topic=tell)]
+    opened.do(lambda tx: [tx.requests.add(one) for one in mine])
+    opened.do(lambda tx: tx.requests.add(request(site_id="other", topic=tell)))
+    opened.do(lambda tx: tx.requests.close("shop", "w3", at=NOW))
+    opened.do(lambda tx: tx.requests.erase_site("shop"))
+    assert [r.request_id for r in opened.do(lambda tx: tx.requests.open("shop"))] == ["w2"], "still to be carried out"
+    assert len(opened.do(lambda tx: tx.requests.open("other"))) == 1
+
+
 def test_what_is_on_its_way_is_erased_when_it_is_back(opened: OpenStore) -> None:
     opened.do(lambda tx: fill(tx, "shop"))
     opened.do(lambda tx: tx.connection.execute("UPDATE deliveries SET state = 'sending'"))

@@ -12,6 +12,7 @@ import pytest
 
 import relay.store
 from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.identity.tenure import Tenure
 from relay.model import DeliveryKind, Recipient
 from relay.store import sealing
 from relay.store.base import Transaction
@@ -143,7 +144,7 @@ def check_everything_is_there(opened: OpenStore) -> None:
                 email=email.value, phone_number=f"+4930123{n}", traits={"firstName": "Janet"}
             )
             assert tx.graph.customer_id("shop", f"person-{n}") == f"customer-jane-{n}"
-        assert len(tx.holdings.events("shop", [], ["v"])) == PEOPLE
+        assert len(tx.holdings.events("shop", [], [Tenure(visitor_id="v")])) == PEOPLE
 
     opened.do(look)
     claimed = opened.claim(kinds=[DeliveryKind.EVENT, DeliveryKind.LOOKUP])

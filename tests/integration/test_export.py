@@ -11,7 +11,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.subject import Asker, Whom
 from tests.integration import test_behaviour as behaving
 from tests.integration.test_forget import ANN, BOB, PHONE, erase, full_life
-from tests.integration.world import LAMP, MINUTE, World, in_world
+from tests.integration.world import HOUR, LAMP, MINUTE, World, in_world
 
 
 async def exported(world: World, whom: Whom = ANN, by: Asker = Asker.OPERATOR) -> dict[str, list[dict[str, Any]]]:
@@ -25,7 +25,7 @@ async def test_everything_held_of_a_person_is_handed_out(world: World) -> None:
     await full_life(world)
     held = await exported(world)
     assert {name for name, rows in held.items() if rows} == {
-        "identifiers", "persons", "visitors", "merges", "events", "deliveries", "journal",
+        "identifiers", "persons", "visitors", "merges", "events", "deliveries", "unties", "journal",
     }  # fmt: skip
     values = {(each["kind"], each["value"]): each for each in held["identifiers"]}
     assert {("email", ANN), ("phone", PHONE), ("customer_id", "customer-ann")} <= set(values)
@@ -97,6 +97,25 @@ async def test_what_others_did_in_the_same_browser_is_theirs(world: World) -> No
     await shared.track("Product Viewed", LAMP | {"name": "Bob's present"})
     await world.process()
     assert "Bob's present" not in str((await exported(world))["events"])
+
+
+@in_world()
+async def test_what_was_done_before_a_sign_out_is_handed_out_and_what_came_after_is_not(world: World) -> None:
+    shared = world.browser()
+    shared.context = {"cookies": {"_ga": "GA1.1.1234567890.1700000000"}}
+    await shared.track("Product Viewed", LAMP | {"name": "Lamp of Ann"})
+    await shared.identify(email=ANN)
+    await world.settle(MINUTE)
+    await shared.sign_out()
+    await world.settle(MINUTE)
+    await shared.track("Product Viewed", LAMP | {"name": "Lamp of a stranger"})
+    await world.settle(HOUR)
+    held = await exported(world)
+    assert len(held["events"]) == 3
+    assert {each["kind"] for each in held["traces"]} == {"_ga"}
+    assert [each["reason"] for each in held["unties"]] == ["signed_out"]
+    for part in ("events", "journal"):
+        assert ("Lamp of Ann" in str(held[part]), "Lamp of a stranger" in str(held[part])) == (True, False), part
 
 
 @in_world()

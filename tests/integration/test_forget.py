@@ -211,6 +211,64 @@ async def test_what_nobody_can_tell_apart_on_a_shared_device_is_not_sent(world: 
     assert world.received(CART) == []
 
 
+async def left_of(world: World, visitor: str) -> dict[str, int]:
+    """How many rows name the visitor, by table; the empty ones left out."""
+    tables = "events", "deliveries", "traces", "unties", "links"
+    left = {
+        table: (await world.rows(f"SELECT count(*) AS n FROM {table} WHERE visitor_id = ?", visitor))[0]["n"]  # noqa: S608
+        for table in tables
+    }
+    left["journal"] = sum(row.entry.visitor_id == visitor for row in await world.store.entries("shop", 0, 100))
+    left["proofs"] = len(await world.rows("SELECT * FROM proofs"))
+    return {table: n for table, n in left.items() if n}
+
+
+@pytest.mark.parametrize("is_signed_out", [False, True])
+@in_world()
+async def test_nothing_stays_of_a_browser_whether_its_person_has_signed_out_or_not(
+    world: World, is_signed_out: bool
+) -> None:
+    ann = world.browser()
+    ann.context = {"cookies": {"_ga": "GA1.1.1234567890.1700000000"}}
+    await ann.identify(email=ANN)
+    await ann.post({"type": "page", "name": "Home", "context": {"page": {"url": "https://shop.example.com/hiv-test"}}})
+    await ann.add_to_cart()
+    await world.settle(MINUTE)
+    if is_signed_out:
+        await ann.sign_out()
+        await world.settle(MINUTE)
+    (visitor,) = {row["visitor_id"] for row in await world.rows("SELECT visitor_id FROM links")}
+    assert {"events", "traces", "links", "journal", "proofs"} <= set(await left_of(world, visitor))
+    await erase(world)
+    assert await left_of(world, visitor) == {}
+
+
+@in_world()
+async def test_what_others_did_after_a_sign_out_stays_theirs(world: World) -> None:
+    shared = world.browser()
+    await shared.identify(email=ANN)
+    await shared.track("Product Viewed", LAMP | {"name": "Lamp of Ann"})
+    await world.settle(MINUTE)
+    await shared.sign_out()
+    await world.settle(MINUTE)
+    await shared.track("Product Viewed", LAMP | {"name": "Lamp of a stranger"})
+    await world.settle(HOUR)
+    await shared.identify(email=BOB)
+    await shared.track("Product Viewed", LAMP | {"name": "Lamp of Bob"})
+    await world.settle(MINUTE)
+    await erase(world)
+    await world.settle(MINUTE)
+    await world.keep_house()
+    bodies = str([row["body"] for row in await world.rows("SELECT body FROM events")])
+    assert [name in bodies for name in ("of Ann", "of a stranger", "of Bob")] == [False, True, True]
+    found = places_of(world, "Lamp of Ann") | places_of(world, ANN)
+    assert found == set()
+    assert "journal.body" in places_of(world, "Lamp of a stranger")
+    await shared.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+
+
 # Coming back
 
 

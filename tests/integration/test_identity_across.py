@@ -36,6 +36,9 @@ async def known(world: World, context: Mapping[str, Any], email: str = ANN, **he
     [
         pytest.param(GA, "it has the analytics ID of a browser we know", id="_ga"),
         pytest.param({"cookies": {"_fbp": "fb.1.1700000000000.987654321"}}, "the analytics ID", id="_fbp"),
+        pytest.param(
+            {"cookies": {"_ttp": "2rqaAWvf61W3sdK4dU4SkfsymlG.tt.1"}}, "it has the analytics ID of a browser", id="_ttp"
+        ),
         pytest.param({"shopify": {"clientId": "0c1d2e3f-aaaa"}}, "the shop's own ID of a browser", id="client ID"),
         pytest.param({"shopify": {"cartToken": TOKEN}}, "the shop's own ID of a browser", id="cart"),
     ],
@@ -144,6 +147,45 @@ async def test_global_privacy_control_ties_no_browsers(world: World) -> None:
     assert len(await world.rows("SELECT DISTINCT visitor_id FROM traces")) == 1
 
 
+@in_world()
+async def test_a_checkouts_link_that_is_passed_on_ties_nobody(world: World) -> None:
+    token = {"shopify": {"checkoutToken": "640ac4541c951dfd"}}
+    await known(world, token)
+    await world.settle(2 * DAY)
+    elsewhere, otherwise = world.browser("198.51.100.9"), world.browser(**{"User-Agent": SAFARI})
+    for friend in (elsewhere, otherwise):
+        friend.context = dict(token)
+        await friend.add_to_cart()
+        await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@pytest.mark.parametrize("name", ["clientId", "checkoutToken", "cartToken"])
+@in_world()
+async def test_a_placeholder_ties_nobody(world: World, name: str) -> None:
+    await known(world, {"shopify": {name: "undefined"}})
+    await world.settle(HOUR)
+    stranger = world.browser()
+    stranger.context = {"shopify": {name: "undefined"}}
+    await stranger.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert await world.rows("SELECT * FROM traces") == []
+
+
+@in_world()
+async def test_two_that_take_turns_with_a_cart_are_two_however_shortly(world: World) -> None:
+    ann, bob = world.browser(), world.browser()
+    ann.context = bob.context = {"shopify": {"cartToken": TOKEN}}
+    for shopper in (ann, bob, ann):
+        await shopper.post({"type": "page"})
+        await world.settle(5 * MINUTE)
+    await ann.identify(email=ANN)
+    await bob.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
 # From an app's browser to the device's own
 
 
@@ -216,6 +258,25 @@ async def test_a_servers_order_names_no_browser_that_had_its_cart_long_ago(world
     await shopper.add_to_cart()
     await world.pass_hold()
     assert world.received(CART) == []
+
+
+@pytest.mark.parametrize("last", ["owner", "friend"])
+@in_world()
+async def test_a_servers_order_names_no_browser_where_two_have_had_its_cart(world: World, last: str) -> None:
+    owner, friend = world.browser(), world.browser("198.51.100.9")
+    owner.context = friend.context = {"shopify": {"cartToken": TOKEN}}
+    for shopper in (owner, friend, *((owner,) if last == "owner" else ())):
+        await shopper.post({"type": "page"})
+        await world.settle(5 * MINUTE)
+    order = {"order_id": "1042", "total": 20, "products": [LAMP], "email": ANN, "cart_token": TOKEN}
+    await world.server({"type": "track", "event": "Order Completed", "properties": order})
+    await world.settle(DAY)
+    for shopper in (owner, friend):
+        shopper.context = {}
+        await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert await world.rows("SELECT * FROM links") == []
 
 
 # Guards

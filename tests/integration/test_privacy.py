@@ -13,6 +13,7 @@ from tests.integration.test_forget import places_of
 from tests.integration.world import CART, DAY, MINUTE, ORDERED, World, in_world
 
 ANN, BOB = "ann@mail.com", "bob@mail.com"
+PHONE = "+12025550123"
 
 
 async def carry_out(world: World) -> int:
@@ -94,6 +95,38 @@ async def test_other_customers_stay(world: World) -> None:
     assert BOB in world.emails(CART)
 
 
+@pytest.mark.parametrize(
+    "customer", [{"id": 2, "email": BOB}, {"id": 2}, {"email": BOB}, {"id": 3, "email": "new@mail.com"}]
+)
+@in_world()
+async def test_a_phone_that_a_household_shares_erases_nobody_else(world: World, customer: dict[str, object]) -> None:
+    for customer_id, email in (("1", ANN), ("2", BOB)):
+        traits = {"email": email, "phone": PHONE}
+        await world.server({"type": "identify", "userId": customer_id, "traits": traits})
+    await world.settle(MINUTE)
+    await world.shopify("customers/redact", shopify.redacted(customer=customer | {"phone": PHONE}))
+    await world.process()
+    assert await carry_out(world) == 1
+    await world.settle(MINUTE)
+    await world.keep_house()
+    is_bob = customer.get("id") == 2 or customer.get("email") == BOB
+    kept = {row["value"] for row in await world.rows("SELECT value FROM identifiers")}
+    assert kept == {ANN, "1", PHONE} | (set() if is_bob else {BOB, "2"})
+    asked = {(job["identifier"], job["value"]) for job in world.sandbox.account.deletions}
+    assert asked == {("email", BOB if is_bob else customer["email"])}
+    assert "journal.body" in places_of(world, ANN)
+
+
+@in_world()
+async def test_a_phone_that_is_nobody_elses_names_its_owner(world: World) -> None:
+    await world.browser().identify(phone=PHONE)
+    await world.settle()
+    await world.shopify("customers/redact", shopify.redacted(customer={"id": 2, "email": BOB, "phone": PHONE}))
+    await world.process()
+    assert await carry_out(world) == 1
+    assert await world.rows("SELECT * FROM persons") == []
+
+
 @in_world()
 async def test_a_repeated_request_is_one(world: World) -> None:
     for _ in range(3):
@@ -172,6 +205,7 @@ async def test_the_doctor_names_what_is_open_until_it_is_done(world: World) -> N
 @in_world()
 async def test_a_redacted_shop_keeps_nothing_of_its_customers(world: World) -> None:
     await life_of_ann(world)
+    await world.shopify("customers/data_request", shopify.redacted())
     await world.shopify("shop/redact", {"shop_id": 954889, "shop_domain": shopify.DOMAIN})
     await world.process()
     assert await carry_out(world) == 1

@@ -12,13 +12,13 @@ from relay.errors import StoreBusy, StoreUnavailable
 from relay.store.rows import Entry
 from tests import factories, shopify
 from tests.integration.door import Answer, Door
-from tests.integration.world import CART, LAMP, ORDERED, World, in_world
+from tests.integration.world import CART, LAMP, MINUTE, ORDERED, World, in_world
 
 PATH = "/webhooks/shopify"
 STARTED, REFUNDED, CANCELLED = (
     f"{name} - Backup Flow" for name in ("Started Checkout", "Refunded Order", "Cancelled Order")
 )
-ANN = "ann@mail.com"
+ANN, BOB = "ann@mail.com", "bob@mail.com"
 
 
 def settings(**site: Any) -> Settings:
@@ -371,6 +371,47 @@ async def test_merged_customers_are_one_person(world: World) -> None:
     await world.shopify("customers/merge", shopify.merged())
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
+
+
+@pytest.mark.parametrize("later", ["gone", "kept"])
+@in_world()
+async def test_merged_customers_who_both_have_an_address_are_written_to_by_the_kept_ones(
+    world: World, later: str
+) -> None:
+    told = [("77", BOB), ("4206822293653", ANN)]
+    for customer_id, email in told if later == "kept" else told[::-1]:
+        await world.server({"type": "identify", "userId": customer_id, "traits": {"email": email}})
+        await world.settle(MINUTE)
+    phone = world.browser()
+    await phone.identify(email=BOB)
+    await world.settle(MINUTE)
+    await world.shopify("customers/merge", shopify.merged(), webhook_id="merged")
+    await world.settle(MINUTE)
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    (merge,) = await world.rows("SELECT source_id, target_id, revoked_at FROM merges")
+    # Taken back, they are two again, each with their own.
+    await world.store.transact(
+        lambda tx: tx.graph.revoke("shop", merge["source_id"], merge["target_id"], at=world.clock.now())
+    )
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN, BOB]
+
+
+@in_world()
+async def test_who_names_a_merged_customers_id_in_a_browser_does_not_become_one_with_the_other(world: World) -> None:
+    await world.server({"type": "identify", "userId": "4206822293653", "traits": {"email": ANN}})
+    stranger = world.browser()
+    await stranger.identify("77", email=BOB)
+    await world.settle(MINUTE)
+    await world.shopify("customers/merge", shopify.merged())
+    await world.settle(MINUTE)
+    await stranger.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+    assert await world.rows("SELECT * FROM merges") == []
 
 
 @in_world(consent=Consent.REQUIRED)

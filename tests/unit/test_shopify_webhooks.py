@@ -338,6 +338,8 @@ def test_a_merge_says_that_two_ids_are_one_customer() -> None:
     found = claims(message, canonicalise(message), Trust.SERVER, None)
     assert found.former is not None
     assert (found.former.kind, found.former.value) == (IdentifierKind.CUSTOMER_ID, "77")
+    assert found.is_merge
+    assert not claims(message, canonicalise(message), Trust.BROWSER, None).is_merge
 
 
 @pytest.mark.parametrize(
