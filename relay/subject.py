@@ -53,7 +53,7 @@ def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> 
     found, persons, visitors = set(identifiers), list[str](), list[str]()
     for person_id in sorted(owners):
         found |= set(tx.graph.identifiers_of(site_id, person_id))
-        persons += tx.graph.members(site_id, person_id)
+        persons += tx.graph.everybody(site_id, person_id)
         visitors += tx.graph.visitors_of(site_id, person_id)
     visitors = list(dict.fromkeys(visitors))
     # On a shared device what is proven to be another person's stays theirs.

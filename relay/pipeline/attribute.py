@@ -141,14 +141,19 @@ def _apply_claims(
     planned = plan(identifiers, owners, sender.trust)
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
-    for other in planned.unite:
-        graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
+    if planned.unite:
+        _unite(tx, site, planned.unite, person_id, message, sender)
+        owners = graph.owners(site_id, identifiers)
     for identifier in planned.attach:
         owner = owners.get(identifier)
         is_theirs = owner is not None and owner.person_id in (person_id, *planned.unite)
         if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
             holder = owner.holder_id if owner is not None and is_theirs else person_id
             graph.attach(site_id, identifier, holder, trust=sender.trust, at=at, message_id=message.message_id)
+    if any(identifier.kind is IdentifierKind.KX for identifier in planned.attach):
+        limit = guards.limit(IdentifierKind.KX, site.identifier_limits)
+        if dropped := graph.keep_newest(site_id, person_id, IdentifierKind.KX, limit):
+            tx.ledger.count(site_id, "refused_identifier", "limit_kx", dropped)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
     evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind, claims)
     if sender.visitor_id is not None and claims.is_author:
@@ -201,10 +206,24 @@ def _tie(
 
 
 def _watch_growth(tx: Transaction, site: Site, person_id: str, at: float) -> None:
-    n = tx.graph.new_visitors(site.site_id, person_id, at - guards.ALARM_WINDOW_SECONDS)
-    if n == guards.ALARM_BROWSERS:
+    since, most = at - guards.ALARM_WINDOW_SECONDS, guards.ALARM_BROWSERS
+    n = tx.graph.new_visitors(site.site_id, person_id, since, at_most=most + 1)
+    if n == most:
         tx.ledger.count(site.site_id, "noted_identifier", "many_browsers")
         log.warning("a person gains browsers fast", extra={"site": site.site_id, "reason": f"{n} within a week"})
+
+
+def _unite(
+    tx: Transaction, site: Site, others: Sequence[str], person_id: str, message: Message, sender: Sender
+) -> None:
+    """Make these persons one with the first: by a merge that can be revoked, or, of whom nothing but a link's exchange
+    ID was known, for good."""
+    site_id, at, message_id = site.site_id, message.occurred_at, message.message_id
+    for other in others:
+        if tx.graph.fold(site_id, other, person_id, at=at, message_id=message_id):
+            tx.outbox.hand_over(site_id, other, person_id)
+        else:
+            tx.graph.unite(site_id, other, person_id, at=at, message_id=message_id)
 
 
 def _claims_too_much(
@@ -227,6 +246,8 @@ def _claims_too_much(
 
 
 def _has_room(tx: Transaction, site: Site, person_id: str, identifier: Identifier) -> bool:
+    if identifier.kind is IdentifierKind.KX:
+        return True  # the oldest gives way
     held = tx.graph.count(site.site_id, person_id, identifier.kind)
     if guards.has_room(identifier.kind, held, site.identifier_limits):
         return True

@@ -81,7 +81,8 @@ def follow_exchange(
     person_id = owner.person_id if owner else graph.new_person(site_id, at)
     if owner is None:
         graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
-        digest = hashlib.sha256(claims.exchange_id.encode()).hexdigest()
+        # By the message too: one that had given way to newer ones, or was erased, is asked for anew.
+        digest = hashlib.sha256(f"{claims.exchange_id} {message.message_id}".encode()).hexdigest()
         tx.outbox.add(
             Draft.errand(
                 DeliveryKind.LOOKUP,
