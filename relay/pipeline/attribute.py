@@ -4,7 +4,6 @@ The rules are ``identity.resolve``'s and ``identity.guards``'; this module carri
 transaction.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,14 +20,13 @@ from relay.identity.traces import CART_SECONDS, RULES, TraceKind
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
+from relay.pipeline.growth import watched
 from relay.pipeline.late import release
 from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
 from relay.store.links import SIGNED_OUT
-
-log = logging.getLogger("relay.identity")
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
@@ -200,17 +198,8 @@ def _tie(
         if persons >= guards.CLAIMS_A_VISITOR and person_id not in {link.person_id for link in before}:
             tx.ledger.count(site_id, "refused_identifier", "claims_of_one_browser")
             return
-    graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
-    if person_id not in {link.person_id for link in before}:
-        _watch_growth(tx, site, person_id, at)
-
-
-def _watch_growth(tx: Transaction, site: Site, person_id: str, at: float) -> None:
-    since, most = at - guards.ALARM_WINDOW_SECONDS, guards.ALARM_BROWSERS
-    n = tx.graph.new_visitors(site.site_id, person_id, since, at_most=most + 1)
-    if n == most:
-        tx.ledger.count(site.site_id, "noted_identifier", "many_browsers")
-        log.warning("a person gains browsers fast", extra={"site": site.site_id, "reason": f"{n} within a week"})
+    with watched(tx, site, person_id, now=sender.now):
+        graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
 
 
 def _unite(
@@ -219,11 +208,12 @@ def _unite(
     """Make these persons one with the first: by a merge that can be revoked, or, of whom nothing but a link's exchange
     ID was known, for good."""
     site_id, at, message_id = site.site_id, message.occurred_at, message.message_id
-    for other in others:
-        if tx.graph.fold(site_id, other, person_id, at=at, message_id=message_id):
-            tx.outbox.hand_over(site_id, other, person_id)
-        else:
-            tx.graph.unite(site_id, other, person_id, at=at, message_id=message_id)
+    with watched(tx, site, person_id, now=sender.now):
+        for other in others:
+            if tx.graph.fold(site_id, other, person_id, at=at, message_id=message_id):
+                tx.outbox.hand_over(site_id, other, person_id)
+            else:
+                tx.graph.unite(site_id, other, person_id, at=at, message_id=message_id)
 
 
 def _claims_too_much(

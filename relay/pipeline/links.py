@@ -13,6 +13,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.link_token import LinkTokens
 from relay.model import DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline import recall
+from relay.pipeline.growth import watched
 from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import Work
@@ -112,7 +113,8 @@ def _tie(
     """Tie the visitor to the recipient, and let go what waits for them; where their links have gone round, recall what
     rests on one alone."""
     at = message.occurred_at
-    tx.graph.tie(site.site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+    with watched(tx, site, person_id, now=sender.now):
+        tx.graph.tie(site.site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
     if tx.graph.is_passed_on(site.site_id, person_id):
         recall.for_links_gone_round(tx, site, person_id, now=sender.now)
     elif tx.graph.is_sendable(site.site_id, person_id):

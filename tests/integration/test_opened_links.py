@@ -2,9 +2,10 @@
 browser, and as much work as before."""
 
 from relay import export, forget, unlink
+from relay.identity import guards
 from relay.identity.evidence import Evidence
 from tests.integration.test_identity_across import ANN, BOB
-from tests.integration.world import CART, HOUR, MINUTE, VIEWED, Browser, World, in_world, klaviyo_script
+from tests.integration.world import CART, DAY, HOUR, MINUTE, VIEWED, Browser, World, in_world, klaviyo_script
 
 
 async def opens(world: World, browser: Browser, email: str = ANN) -> str:
@@ -135,3 +136,55 @@ async def test_what_was_filed_under_an_unnamed_link_is_exported_explained_and_er
     await forget.forget(world.store, [world.site], ANN, now=world.clock.now())
     for table in ("persons", "merges", "links", "identifiers"):
         assert await held(world, table) == 0, table
+
+
+# The growth of a person
+
+
+@in_world()
+async def test_browsers_that_come_by_one_leaked_link_are_noted_once(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    for _ in range(guards.ALARM_BROWSERS + 5):
+        await world.browser().land(kx)
+    await world.settle()
+    assert (await world.sums())["noted_identifier many_browsers"] == 1
+
+
+@in_world()
+async def test_whatever_the_number_is_passed_by_it_is_noted_once(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    await world.browser().land(kx)
+    await world.settle()
+    for _ in range(guards.ALARM_BROWSERS - 2):
+        await world.browser().identify(email=ANN)
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 0
+    await world.browser().land(kx)
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 1
+    for _ in range(5):
+        await world.browser().identify(email=ANN)
+        await world.browser().land(kx)
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 1
+
+
+@in_world()
+async def test_two_who_turn_out_to_be_one_are_noted_when_they_have_many_browsers_together(world: World) -> None:
+    await world.server({"type": "identify", "userId": "8", "traits": {"email": ANN}})
+    for _ in range(guards.ALARM_BROWSERS // 2):
+        await world.browser().identify("9")
+        await world.browser().identify(email=ANN)
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 0
+    await world.server({"type": "identify", "userId": "9", "traits": {"email": ANN}})
+    await world.process()
+    assert (await world.sums())["noted_identifier many_browsers"] == 1
+
+
+@in_world()
+async def test_a_person_who_gains_a_browser_now_and_then_is_not_noted(world: World) -> None:
+    for _ in range(guards.ALARM_BROWSERS + 5):
+        await world.browser().identify(email=ANN)
+        await world.settle(DAY)
+    assert (await world.sums())["noted_identifier many_browsers"] == 0
