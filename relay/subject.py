@@ -67,7 +67,7 @@ def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> 
     found, persons, visitors = set(identifiers) - anothers, list[str](), list[str]()
     for person_id in sorted(owners):
         found |= set(tx.graph.identifiers_of(site_id, person_id))
-        persons += tx.graph.members(site_id, person_id)
+        persons += tx.graph.everybody(site_id, person_id)
         visitors += tx.graph.visitors_of(site_id, person_id)
     tenures = tuple(_tenures(tx, site_id, persons))
     marks = frozenset[str]().union(*map(_marks, found), *(_marks_of(tx, site_id, each) for each in tenures))

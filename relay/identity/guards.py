@@ -71,4 +71,10 @@ def is_correction(typed: str, corrected: str) -> bool:
 
 def has_room(kind: IdentifierKind, held: int, limits: Mapping[str, int] | None = None) -> bool:
     """Whether a person who has ``held`` values of a kind may get another."""
-    return held < (limits or {}).get(kind, IDENTIFIER_LIMITS[kind])
+    return held < limit(kind, limits)
+
+
+def limit(kind: IdentifierKind, limits: Mapping[str, int] | None = None) -> int:
+    """How many values of a kind one person may have. Of exchange IDs the newest stay: the oldest gives way, since
+    Klaviyo makes another for every message and the newest is the one that works."""
+    return (limits or {}).get(kind, IDENTIFIER_LIMITS[kind])

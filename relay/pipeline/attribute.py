@@ -4,7 +4,6 @@ The rules are ``identity.resolve``'s and ``identity.guards``'; this module carri
 transaction.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -21,14 +20,13 @@ from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
+from relay.pipeline.growth import watched
 from relay.pipeline.late import release
 from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
 from relay.store.links import SIGNED_OUT
-
-log = logging.getLogger("relay.identity")
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
@@ -139,14 +137,19 @@ def _apply_claims(
         planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys((*planned.unite, gone))))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
-    for other in planned.unite:
-        graph.unite(site_id, other, person_id, at=at, message_id=message.message_id)
+    if planned.unite:
+        _unite(tx, site, planned.unite, person_id, message, sender)
+        owners = graph.owners(site_id, identifiers)
     for identifier in planned.attach:
         owner = owners.get(identifier)
         is_theirs = owner is not None and owner.person_id in (person_id, *planned.unite)
         if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
             holder = owner.holder_id if owner is not None and is_theirs else person_id
             graph.attach(site_id, identifier, holder, trust=sender.trust, at=at, message_id=message.message_id)
+    if any(identifier.kind is IdentifierKind.KX for identifier in planned.attach):
+        limit = guards.limit(IdentifierKind.KX, site.identifier_limits)
+        if dropped := graph.keep_newest(site_id, person_id, IdentifierKind.KX, limit):
+            tx.ledger.count(site_id, "refused_identifier", "limit_kx", dropped)
     has_news = graph.remember_traits(site_id, person_id, claims.traits)
     evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind, claims)
     if sender.visitor_id is not None and claims.is_author:
@@ -214,16 +217,22 @@ def _tie(
         if persons >= guards.CLAIMS_A_VISITOR and person_id not in {link.person_id for link in before}:
             tx.ledger.count(site_id, "refused_identifier", "claims_of_one_browser")
             return
-    graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
-    if person_id not in {link.person_id for link in before}:
-        _watch_growth(tx, site, person_id, at)
+    with watched(tx, site, person_id, now=sender.now):
+        graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
 
 
-def _watch_growth(tx: Transaction, site: Site, person_id: str, at: float) -> None:
-    n = tx.graph.new_visitors(site.site_id, person_id, at - guards.ALARM_WINDOW_SECONDS)
-    if n == guards.ALARM_BROWSERS:
-        tx.ledger.count(site.site_id, "noted_identifier", "many_browsers")
-        log.warning("a person gains browsers fast", extra={"site": site.site_id, "reason": f"{n} within a week"})
+def _unite(
+    tx: Transaction, site: Site, others: Sequence[str], person_id: str, message: Message, sender: Sender
+) -> None:
+    """Make these persons one with the first: by a merge that can be revoked, or, of whom nothing but a link's exchange
+    ID was known, for good."""
+    site_id, at, message_id = site.site_id, message.occurred_at, message.message_id
+    with watched(tx, site, person_id, now=sender.now):
+        for other in others:
+            if tx.graph.fold(site_id, other, person_id, at=at, message_id=message_id):
+                tx.outbox.hand_over(site_id, other, person_id)
+            else:
+                tx.graph.unite(site_id, other, person_id, at=at, message_id=message_id)
 
 
 def _claims_too_much(
@@ -246,6 +255,8 @@ def _claims_too_much(
 
 
 def _has_room(tx: Transaction, site: Site, person_id: str, identifier: Identifier) -> bool:
+    if identifier.kind is IdentifierKind.KX:
+        return True  # the oldest gives way
     held = tx.graph.count(site.site_id, person_id, identifier.kind)
     if guards.has_room(identifier.kind, held, site.identifier_limits):
         return True

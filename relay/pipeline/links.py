@@ -13,6 +13,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.link_token import LinkTokens
 from relay.model import DeliveryKind, Kind, Message, Reason, Trust
 from relay.pipeline import recall
+from relay.pipeline.growth import watched
 from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import Work
@@ -81,7 +82,8 @@ def follow_exchange(
     person_id = owner.person_id if owner else graph.new_person(site_id, at)
     if owner is None:
         graph.attach(site_id, identifier, person_id, trust=Trust.BROWSER, at=at, message_id=message.message_id)
-        digest = hashlib.sha256(claims.exchange_id.encode()).hexdigest()
+        # By the message too: one that had given way to newer ones, or was erased, is asked for anew.
+        digest = hashlib.sha256(f"{claims.exchange_id} {message.message_id}".encode()).hexdigest()
         tx.outbox.add(
             Draft.errand(
                 DeliveryKind.LOOKUP,
@@ -111,7 +113,8 @@ def _tie(
     """Tie the visitor to the recipient, and let go what waits for them; where their links have gone round, recall what
     rests on one alone."""
     at = message.occurred_at
-    tx.graph.tie(site.site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+    with watched(tx, site, person_id, now=sender.now):
+        tx.graph.tie(site.site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
     if tx.graph.is_passed_on(site.site_id, person_id):
         recall.for_links_gone_round(tx, site, person_id, now=sender.now)
     elif tx.graph.is_sendable(site.site_id, person_id):

@@ -142,7 +142,7 @@ class History:
     def _merges(self, where: str, site_id: str, value: str) -> list[Merge]:
         rows = self._sql(
             "SELECT source_id, target_id, message_id, created_at, revoked_at FROM merges"
-            f" WHERE site_id = ? AND {where}",
+            f" WHERE site_id = ? AND {where} AND folded_at IS NULL",
             (site_id, value),
         ).fetchall()
         return [Merge(**dict(zip(Merge.__struct_fields__, row, strict=True))) for row in rows]

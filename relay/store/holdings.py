@@ -38,7 +38,7 @@ class Holdings:
         return self._rows("links", columns, site_id, {"person_id": persons}, "first_at")
 
     def merges(self, site_id: str, persons: Sequence[str]) -> list[Row]:
-        columns = "source_id, target_id, message_id, created_at, revoked_at"
+        columns = "source_id, target_id, message_id, created_at, revoked_at, folded_at"
         found = {"source_id": persons, "target_id": persons}
         return self._rows("merges", columns, site_id, found, "created_at")
 

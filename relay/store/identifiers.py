@@ -52,6 +52,21 @@ class Identifiers(Persons):
             (_REFUTED, site_id, identifier.kind, self._hash(site_id, identifier)),
         )
 
+    def keep_newest(self, site_id: str, person_id: str, kind: IdentifierKind, limit: int) -> int:
+        """Drop the person's oldest values of a kind beyond ``limit``; how many were dropped."""
+        held = [
+            (last_at, bytes(digest))
+            for member in self.members(site_id, person_id)
+            for last_at, digest in self._sql(
+                "SELECT last_at, hash FROM identifiers WHERE site_id = ? AND person_id = ? AND kind = ?",
+                (site_id, member, kind),
+            )
+        ]
+        dropped = sorted(held, reverse=True)[limit:]
+        for _, digest in dropped:
+            self._sql("DELETE FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ?", (site_id, kind, digest))
+        return len(dropped)
+
     def is_refuted(self, site_id: str, identifier: Identifier) -> bool:
         row = self._sql(
             "SELECT 1 FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ? AND trust = ?",

@@ -2,6 +2,7 @@
 
 from relay.identity import guards
 from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
+from relay.store.outbox import marks
 from relay.store.persons import Persons
 
 _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
@@ -16,6 +17,10 @@ _STAYS_ENDED = (
     f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
 )
 _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
+
+#: What a link says beside whom it ties to whom by what.
+_LASTS = "first_at, last_at, message_id, ended_at, end_reason"
+_Lasts = tuple[float, float, str, float | None, str | None]
 
 #: A link that has gone round does so in far fewer browsers than this: the others need not be counted.
 _ENOUGH_VISITORS = 50
@@ -96,7 +101,45 @@ class Links(Persons):
             (at, reason, site_id, person_id, evidence),
         )
 
+    def move_links(self, site_id: str, source_id: str, target_id: str) -> None:
+        """Make one person's links the other's. Where a visitor is tied to both by the same class it is one link."""
+        rows = self._sql(
+            f"SELECT visitor_id, evidence, {_LASTS} FROM links WHERE site_id = ? AND person_id = ?",
+            (site_id, source_id),
+        ).fetchall()
+        for visitor_id, evidence, *moved in rows:
+            key = (site_id, visitor_id, target_id, evidence)
+            kept = self._sql(
+                f"SELECT {_LASTS} FROM links WHERE site_id = ? AND visitor_id = ? AND person_id = ? AND evidence = ?",
+                key,
+            ).fetchone()
+            lasts = tuple(moved) if kept is None else _joined(kept, tuple(moved))
+            self._sql(
+                f"INSERT INTO links (site_id, visitor_id, person_id, evidence, {_LASTS}) VALUES ({marks('123456789')})"
+                " ON CONFLICT (site_id, visitor_id, person_id, evidence) DO UPDATE SET first_at = excluded.first_at,"
+                " last_at = excluded.last_at, message_id = excluded.message_id, ended_at = excluded.ended_at,"
+                " end_reason = excluded.end_reason",
+                (*key, *lasts),
+            )
+        self._sql("DELETE FROM links WHERE site_id = ? AND person_id = ?", (site_id, source_id))
+
     # A visitor's
+
+    def live(self, site_id: str, visitor_id: str, *, weak: int) -> list[tuple[str, str, float, float, str]]:
+        """The visitor's live links, all that are strong and the newest that are not: the person before merges, the
+        evidence, first and last time, the last message."""
+        columns = "person_id, evidence, first_at, last_at, message_id"
+        where = "site_id = ? AND visitor_id = ? AND ended_at IS NULL"
+        return [
+            *self._sql(
+                f"SELECT {columns} FROM links WHERE {where} AND evidence IN ({_STRONG})", (site_id, visitor_id)
+            ).fetchall(),
+            *self._sql(
+                f"SELECT {columns} FROM links WHERE {where} AND evidence NOT IN ({_STRONG})"
+                " ORDER BY last_at DESC, person_id LIMIT ?",
+                (site_id, visitor_id, weak),
+            ).fetchall(),
+        ]
 
     def persons_since(self, site_id: str, visitor_id: str, since: float) -> int:
         """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
@@ -148,29 +191,50 @@ class Links(Persons):
             ]
         return list(dict.fromkeys(visitors))
 
-    def new_visitors(self, site_id: str, person_id: str, since: float) -> int:
-        """How many browsers have been tied to the person for the first time since then."""
-        return sum(
-            self._sql(
-                "SELECT count(DISTINCT visitor_id) FROM links WHERE site_id = ? AND person_id = ? AND first_at >= ?",
-                (site_id, member, since),
-            ).fetchone()[0]
-            for member in self.members(site_id, person_id)
-        )
+    def new_visitors(self, site_id: str, person_id: str, since: float, *, at_most: int) -> int:
+        """How many browsers have been tied to the person for the first time since then, by whatever evidence. It is
+        counted no further than ``at_most``."""
+        visitors: set[str] = set()
+        for member in self.members(site_id, person_id):
+            if len(visitors) < at_most:
+                rows = self._sql(
+                    "SELECT DISTINCT visitor_id FROM links WHERE site_id = ? AND person_id = ? AND first_at >= ?"
+                    f" AND {_COUNTS} LIMIT ?",
+                    (site_id, member, since, at_most),
+                )
+                visitors.update(row[0] for row in rows)
+        return min(len(visitors), at_most)
 
     def is_passed_on(self, site_id: str, person_id: str) -> bool:
         """Whether too many browsers, in none of which the person has given a sign of their own, opened their links."""
-        opened = [
-            row[0]
-            for member in self.members(site_id, person_id)
-            for row in self._sql(
-                f"SELECT min(first_at) FROM links"
+        members = self.members(site_id, person_id)
+        opened: dict[str, float] = {}
+        for member in members:
+            rows = self._sql(
+                f"SELECT visitor_id, min(first_at) FROM links"
                 f" WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
                 f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
-                f" AND own.visitor_id = links.visitor_id AND own.person_id = links.person_id"
+                f" AND own.visitor_id = links.visitor_id AND own.person_id IN ({marks(members)})"
                 f" AND own.evidence IN ({_STRONG}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
                 " GROUP BY visitor_id LIMIT ?",
-                (site_id, member, _ENOUGH_VISITORS),
-            ).fetchall()
-        ]
-        return guards.is_passed_on(opened)
+                (site_id, member, *members, _ENOUGH_VISITORS),
+            )
+            for visitor_id, first_at in rows.fetchall():
+                opened[visitor_id] = min(first_at, opened.get(visitor_id, first_at))
+        return guards.is_passed_on(opened.values())
+
+
+def _joined(kept: _Lasts, moved: _Lasts) -> _Lasts:
+    """What one link says in place of two. A sign from after an end counts anew, as in ``tie``."""
+    first_at, last_at, _, ended_at, reason = kept
+    if ended_at is None and moved[3] is None:
+        return min(first_at, moved[0]), *(moved if moved[1] >= last_at else kept)[1:]
+    if ended_at is None:
+        return kept
+    if moved[3] is None:
+        # What the operator has cut stays cut, but for what was opened since.
+        is_new = moved[0] > ended_at
+        if is_new or (reason != UNLINKED and moved[1] > ended_at):
+            return moved if is_new else (min(first_at, moved[0]), *moved[1:])
+        return kept
+    return max(kept, moved, key=lambda lasts: (lasts[4] != UNLINKED, lasts[3]))

@@ -205,6 +205,13 @@ class Outbox:
             (at_most, until, at_most, until, site_id, visitor_id, Reason.KLAVIYO_UNIDENTIFIED, until, at_most),
         )
 
+    def hand_over(self, site_id: str, person_id: str, to: str) -> None:
+        """Whatever has not left for one person is the other's, who has turned out to be the same."""
+        self._sql(
+            f"UPDATE deliveries SET person_id = ? WHERE site_id = ? AND person_id = ? AND {_OPEN}",
+            (to, site_id, person_id),
+        )
+
     def erase_after(self, delivery: Unsent, person_id: str) -> None:
         """Let the erasure that names ``person_id`` wait for this one, which may be under way to Klaviyo now."""
         if delivery.state is State.SENDING:

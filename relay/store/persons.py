@@ -71,11 +71,18 @@ class Persons:
         return person_id
 
     def members(self, site_id: str, person_id: str) -> list[str]:
-        """``person_id`` and every person that is part of it now."""
+        """``person_id`` and every person that is part of it now and has anything."""
+        return self._part_of(site_id, person_id, " AND folded_at IS NULL")
+
+    def everybody(self, site_id: str, person_id: str) -> list[str]:
+        """As ``members``, with those who have been folded: they have nothing but a name that old deliveries know."""
+        return self._part_of(site_id, person_id, "")
+
+    def _part_of(self, site_id: str, person_id: str, only: str) -> list[str]:
         members = [person_id]
         for member in members:
             rows = self._sql(
-                "SELECT source_id FROM merges WHERE site_id = ? AND target_id = ? AND revoked_at IS NULL",
+                f"SELECT source_id FROM merges WHERE site_id = ? AND target_id = ? AND revoked_at IS NULL{only}",
                 (site_id, member),
             )
             members += [row[0] for row in rows if row[0] not in members]
@@ -96,7 +103,11 @@ class Persons:
         """Take a merge back; whether it stood."""
         cursor = self._sql(
             "UPDATE merges SET revoked_at = ? WHERE site_id = ? AND source_id = ? AND target_id = ?"
-            " AND revoked_at IS NULL",
+            " AND revoked_at IS NULL AND folded_at IS NULL",
             (at, site_id, source_id, target_id),
         )
         return bool(cursor.rowcount)
+
+    def delete_folded(self, site_id: str, *, folded_before: float) -> None:
+        """Retention: the names of the folded go with the last deliveries that know them."""
+        self._sql("DELETE FROM merges WHERE site_id = ? AND folded_at < ?", (site_id, folded_before))

@@ -34,6 +34,7 @@ async def keep_house(store: Store, site: Site, now: float) -> None:
     deleted = await store.transact(
         lambda tx: tx.ledger.delete_events(site_id, received_before=now - EVENT_SECONDS), site_id
     )
+    await store.transact(lambda tx: tx.graph.delete_folded(site_id, folded_before=now - EVENT_SECONDS), site_id)
     position = await store.read(lambda tx: tx.ledger.position(site_id))
     scrubbed = await scrub_erased(store, site_id, now)
     trimmed = await store.trim(site_id, position, now - JOURNAL_SECONDS)

@@ -1,5 +1,7 @@
 """The identity graph: nothing is lost by a merge, an untie takes effect at once, and forgotten means gone."""
 
+from typing import Any
+
 import pytest
 
 from relay.identity.evidence import Evidence
@@ -287,6 +289,157 @@ def test_a_circle_of_merges_comes_to_an_end(opened: OpenStore) -> None:
     opened.do(work)
 
 
+# --- links' recipients -----------------------------------------------------------------------------------------------
+
+
+def recipient(graph: Graph, kx: str = "kx-1", at: float = NOW) -> str:
+    """Whoever opened a link, before Klaviyo has said who that is."""
+    return person(graph, (KX, kx), at=at)
+
+
+def test_who_opened_a_link_is_whom_klaviyo_names_and_nobody_besides(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane, opener = person(tx.graph, (EMAIL, "jane@shop.example")), recipient(tx.graph)
+        tie(tx.graph, "browser", opener, Evidence.KX)
+        assert tx.graph.fold("shop", opener, jane, at=NOW + 1, message_id="answer")
+        assert tx.graph.owners("shop", [Identifier(KX, "kx-1")])[Identifier(KX, "kx-1")].holder_id == jane
+        (link,) = tx.graph.links("shop", "browser")
+        assert (link.person_id, link.evidence, link.first_at, link.message_id) == (jane, Evidence.KX, NOW, "m")
+        assert not tx.graph.is_known("shop", opener)
+        assert tx.graph.members("shop", jane) == [jane], "nobody has to be followed"
+        assert tx.graph.everybody("shop", jane) == [jane, opener], "what was filed under them is found"
+        assert tx.graph.canonical("shop", opener) == jane
+        assert tx.history.merges("shop", [jane, opener]) == []
+        assert not tx.graph.revoke("shop", opener, jane, at=NOW + 2)
+
+    opened.do(work)
+
+
+@pytest.mark.parametrize("known", [(EMAIL, "john@shop.example"), (CUSTOMER, "7"), (PHONE, "+4930123")])
+def test_whoever_is_known_by_more_than_a_link_is_not_folded(
+    opened: OpenStore, known: tuple[IdentifierKind, str]
+) -> None:
+    def work(tx: Transaction) -> None:
+        jane, john = person(tx.graph, (EMAIL, "jane@shop.example")), person(tx.graph, (KX, "kx-1"), known)
+        tie(tx.graph, "browser", john, Evidence.KX)
+        assert not tx.graph.fold("shop", john, jane, at=NOW, message_id="answer")
+        assert tx.graph.links("shop", "browser")[0].person_id == john
+        assert tx.graph.everybody("shop", jane) == [jane]
+
+    opened.do(work)
+
+
+def test_whose_merge_was_taken_back_is_not_folded(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane, opener = person(tx.graph, (EMAIL, "jane@shop.example")), recipient(tx.graph)
+        tx.graph.unite("shop", opener, jane, at=NOW, message_id="m")
+        assert tx.graph.revoke("shop", opener, jane, at=NOW + 1)
+        assert not tx.graph.fold("shop", opener, jane, at=NOW, message_id="late")
+        assert tx.graph.canonical("shop", opener) == opener
+
+    opened.do(work)
+
+
+#: Two links of one browser, the person's and the one that turns out to be theirs too: (first, last, ended, reason), in
+#: seconds; what becomes of them.
+JOINED = [
+    ("both live", (0, 5, None, None), (2, 9, None, None), (0, 9, None, None)),
+    ("the older came later", (4, 9, None, None), (1, 2, None, None), (1, 9, None, None)),
+    ("signed out, then opened", (0, 5, 6, "signed_out"), (7, 7, None, None), (7, 7, None, None)),
+    ("opened before and after", (0, 5, 6, "signed_out"), (4, 7, None, None), (0, 7, None, None)),
+    ("cut, then opened anew", (0, 5, 6, "unlinked"), (7, 7, None, None), (7, 7, None, None)),
+    ("cut, the old link repeated", (0, 5, 6, "unlinked"), (4, 7, None, None), (0, 5, 6, "unlinked")),
+    ("the other had been ended", (0, 5, None, None), (1, 2, 3, "signed_out"), (0, 5, None, None)),
+    ("the other had been cut", (0, 5, 6, "signed_out"), (1, 2, 9, "unlinked"), (0, 5, 6, "signed_out")),
+    ("both ended", (0, 5, 6, "signed_out"), (1, 8, 9, "consent_withdrawn"), (1, 8, 9, "consent_withdrawn")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theirs", "other", "joined"), [row[1:] for row in JOINED], ids=[row[0] for row in JOINED])
+def test_two_links_of_one_browser_become_one(
+    opened: OpenStore, theirs: tuple[Any, ...], other: tuple[Any, ...], joined: tuple[Any, ...]
+) -> None:
+    def work(tx: Transaction) -> None:
+        jane, opener = person(tx.graph, (EMAIL, "jane@shop.example")), recipient(tx.graph)
+        for who, (first, last, ended, reason) in ((jane, theirs), (opener, other)):
+            tx.connection.execute(
+                "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at,"
+                " end_reason) VALUES ('shop', 'browser', ?, 'kx', ?, ?, 'm', ?, ?)",
+                (who, NOW + first, NOW + last, ended and NOW + ended, reason),
+            )
+        assert tx.graph.fold("shop", opener, jane, at=NOW, message_id="answer")
+        (one,) = tx.history.ties("shop", "browser")
+        first, last, ended, reason = joined
+        assert one.person_id == jane
+        assert (one.first_at - NOW, one.last_at - NOW, one.end_reason) == (first, last, reason)
+        assert one.ended_at == (ended and NOW + ended)
+
+    opened.do(work)
+
+
+def test_links_of_other_browsers_and_classes_are_kept_beside(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane, opener = person(tx.graph, (EMAIL, "jane@shop.example")), recipient(tx.graph)
+        tie(tx.graph, "laptop", jane)
+        tie(tx.graph, "laptop", opener, Evidence.KX)
+        tie(tx.graph, "phone", opener, Evidence.KX)
+        assert tx.graph.fold("shop", opener, jane, at=NOW, message_id="answer")
+        assert {link.evidence for link in tx.graph.links("shop", "laptop")} == {Evidence.FORM, Evidence.KX}
+        assert sorted(tx.graph.visitors_of("shop", jane)) == ["laptop", "phone"]
+
+    opened.do(work)
+
+
+def test_the_oldest_values_give_way(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph, (EMAIL, "jane@shop.example"))
+        other = person(tx.graph, (KX, "kx-0"), at=NOW - 1)
+        tx.graph.unite("shop", other, jane, at=NOW, message_id="m")
+        for n in (3, 1, 2):
+            tx.graph.attach("shop", Identifier(KX, f"kx-{n}"), jane, trust=Trust.KLAVIYO, at=NOW + n, message_id="m")
+        assert tx.graph.keep_newest("shop", jane, KX, 4) == 0
+        assert tx.graph.keep_newest("shop", jane, KX, 2) == 2
+        kept = {each.value for each in tx.graph.identifiers_of("shop", jane)}
+        assert kept == {"jane@shop.example", "kx-2", "kx-3"}
+
+    opened.do(work)
+
+
+def test_one_browser_of_persons_who_are_one_counts_once(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane, others = (
+            person(tx.graph, (EMAIL, "jane@shop.example")),
+            [recipient(tx.graph, f"kx-{n}") for n in range(4)],
+        )
+        for other in others:
+            tx.graph.unite("shop", other, jane, at=NOW, message_id="m")
+            tie(tx.graph, "browser", other, Evidence.KX)
+        assert not tx.graph.is_passed_on("shop", jane)
+        assert tx.graph.new_visitors("shop", jane, NOW, at_most=9) == 1
+        for n in range(2):
+            tie(tx.graph, f"browser-{n}", others[n], Evidence.KX)
+        assert tx.graph.is_passed_on("shop", jane)
+        assert [tx.graph.new_visitors("shop", jane, NOW, at_most=n) for n in (9, 2)] == [3, 2]
+        tie(tx.graph, "browser", jane)
+        assert not tx.graph.is_passed_on("shop", jane), "a sign of their own there, whichever of them gave it"
+
+    opened.do(work)
+
+
+def test_of_many_weak_links_the_newest_are_looked_at_and_every_strong_one(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        jane = person(tx.graph, (EMAIL, "jane@shop.example"))
+        tie(tx.graph, "browser", jane, at=NOW - 1)
+        for n in range(30):
+            tie(tx.graph, "browser", recipient(tx.graph, f"kx-{n}"), Evidence.KX, at=NOW + n)
+        links = tx.graph.links("shop", "browser")
+        assert [link.person_id for link in links if link.evidence is Evidence.FORM] == [jane]
+        weak = [link.last_at - NOW for link in links if link.evidence is Evidence.KX]
+        assert sorted(weak) == list(range(10, 30))
+
+    opened.do(work)
+
+
 # --- forgotten -------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +450,8 @@ def test_a_forgotten_person_is_gone(opened: OpenStore) -> None:
         for visitor, who in (("a", first), ("b", second), ("c", third), ("d", bystander)):
             tie(tx.graph, visitor, who)
             tx.graph.remember_traits("shop", who, {"firstName": visitor})
+        folded = recipient(tx.graph)
+        assert tx.graph.fold("shop", folded, third, at=NOW, message_id="m")
         tx.graph.forget("shop", third)
         for table in ("persons", "identifiers", "links", "merges"):
             rows = tx.connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - the tests' own names

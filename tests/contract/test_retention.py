@@ -4,6 +4,9 @@ import pytest
 
 from relay.delivery.states import State
 from relay.errors import StoreUnavailable
+from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.model import Trust
+from relay.store.base import Transaction
 from relay.store.retention import EVENT_SECONDS, JOURNAL_SECONDS, keep_house
 from tests import factories
 from tests.contract.conftest import OpenStore
@@ -45,6 +48,21 @@ def test_waiting_deliveries_expire_when_their_window_ends_and_go_with_their_even
     assert opened.states() == {("expired", "too_old"): 1}
     keep(opened, NOW + 90 * DAY + 1)
     assert opened.states() == {}
+
+
+def test_the_name_of_a_links_recipient_goes_with_what_was_filed_under_it(opened: OpenStore) -> None:
+    def fold(tx: Transaction) -> tuple[str, str]:
+        jane, opener = (tx.graph.new_person("shop", NOW) for _ in range(2))
+        kx = Identifier(IdentifierKind.KX, "kx-1")
+        tx.graph.attach("shop", kx, opener, trust=Trust.BROWSER, at=NOW, message_id="m")
+        assert tx.graph.fold("shop", opener, jane, at=NOW, message_id="m")
+        return jane, opener
+
+    jane, opener = opened.do(fold)
+    keep(opened, NOW + 90 * DAY)
+    assert opened.do(lambda tx: tx.graph.everybody("shop", jane)) == [jane, opener]
+    keep(opened, NOW + 90 * DAY + 1)
+    assert opened.do(lambda tx: tx.graph.everybody("shop", jane)) == [jane]
 
 
 def test_what_is_still_to_be_sent_is_kept_however_old(opened: OpenStore) -> None:

@@ -19,6 +19,7 @@ from tests.factories import NOW
 
 FILES = ("relay.db", "relay.journal.db")
 EMAIL = Identifier(IdentifierKind.EMAIL, "jane@shop.example")
+KX = Identifier(IdentifierKind.KX, "k" * 43 + ".DEMO42")
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -45,7 +46,7 @@ def a_shoppers_way(tx: Transaction) -> None:
     tx.graph.links("shop", "v")
     tx.graph.owners("shop", [EMAIL])
     tx.graph.is_new("shop", person, since=NOW)
-    tx.graph.new_visitors("shop", person, NOW)
+    tx.graph.new_visitors("shop", person, NOW, at_most=20)
     tx.graph.is_passed_on("shop", person)
     tx.graph.visitors_of("shop", person)
     tx.graph.count("shop", person, IdentifierKind.EMAIL)
@@ -53,6 +54,12 @@ def a_shoppers_way(tx: Transaction) -> None:
     tx.graph.end_evidence("shop", person, Evidence.KX, at=NOW, reason="unknown")
     tx.graph.unlink("shop", "v", person, None, at=NOW)
     tx.graph.untie("shop", "v", at=NOW, reason="signed_out")
+    recipient = tx.graph.new_person("shop", NOW)
+    tx.graph.attach("shop", KX, recipient, trust=Trust.BROWSER, at=NOW, message_id="m")
+    tx.graph.tie("shop", "v", recipient, Evidence.KX, at=NOW, message_id="m")
+    assert tx.graph.fold("shop", recipient, person, at=NOW, message_id="m")
+    tx.graph.keep_newest("shop", person, IdentifierKind.KX, 1)
+    tx.outbox.hand_over("shop", recipient, person)
     tx.traces.note("shop", Trace(TraceKind.GA, "1"), "v", at=NOW, network=None, browser=None)
     tx.traces.shared("shop", "v")
     tx.ledger.add_event(factories.stored_event(received_at=NOW))
