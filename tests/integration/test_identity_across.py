@@ -359,6 +359,36 @@ async def test_a_cart_filled_before_somebody_has_signed_out_stays_theirs(world: 
     assert world.emails(CART) == [ANN]
 
 
+@pytest.mark.parametrize("is_kept", [True, False], ids=["Klaviyo has it", "Klaviyo has it not"])
+@in_world()
+async def test_a_cart_that_klaviyo_may_have_stays_whose_it_was(world: World, is_kept: bool) -> None:
+    tablet = await known(world, {})
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    await world.sandbox.script("/api/events", status=503, after_effect=is_kept)
+    await world.sender.deliver_next()
+    await tablet.identify(email=BOB)
+    await world.settle(DAY)
+    assert world.emails(CART) == [ANN], "under another person it would be there twice"
+
+
+@in_world()
+async def test_a_wrong_address_that_klaviyo_may_have_is_not_tried_again(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email="amn@mail.com")
+    await shopper.add_to_cart()
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    await world.sandbox.script("/api/events", status=503)
+    await world.settle()
+    await shopper.identify(email=ANN)
+    await world.settle(DAY)
+    assert world.received(CART) == []
+    assert ("Added to Cart", "suppressed", "address_corrected") in await world.fates()
+
+
 @in_world()
 async def test_klaviyos_cookie_does_not_bring_back_who_has_signed_out(world: World) -> None:
     _, kx = await world.sandbox.profile(email=ANN)
