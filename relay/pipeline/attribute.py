@@ -11,22 +11,20 @@ import msgspec
 from msgspec import Struct
 
 from relay.config import Site
-from relay.delivery.states import State
 from relay.identity import guards
 from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
+from relay.identity.resolve import NOBODY, Link, Owner, Resolution, plan, proven, resolve
 from relay.identity.traces import CART_SECONDS, RULES, TraceKind
 from relay.model import Kind, Message, Reason, Trust
-from relay.pipeline import labels, recall, suspect
+from relay.pipeline import endings, labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.late import release
 from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
-from relay.store.links import SIGNED_OUT
 
 log = logging.getLogger("relay.identity")
 
@@ -44,7 +42,7 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     """Apply what ``message`` claims and say whose it is."""
     visitor_id, at = sender.visitor_id, message.occurred_at
     if kind is Kind.SIGNED_OUT and visitor_id is not None:
-        links = sign_out(tx, site, visitor_id, at=at, now=sender.now)
+        links = endings.sign_out(tx, site, visitor_id, at=at, now=sender.now)
         return Attribution(resolution=resolve(links, sender.recognition, at, off=sender.off))
     if visitor_id is None:
         sender = _by_cart(tx, site, sender, at)
@@ -103,22 +101,6 @@ def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender
     ]
     for person_id in dict.fromkeys(one.person_id for one in found if one.reason is None and one.person_id):
         release(tx, site, person_id, sign_at=at, sender=sender)
-
-
-def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> Sequence[Link]:
-    """End the visitor's links; returns those there were.
-
-    What still waits there was done by one of those who had signed in, and now nobody can say by whom: the next person
-    in this browser must not get it.
-    """
-    links = tx.graph.links(site.site_id, visitor_id)
-    tx.graph.untie(site.site_id, visitor_id, at=at, reason=SIGNED_OUT)
-    tx.sketches.forget(site.site_id, visitors=[visitor_id])
-    if any(is_strong(link) for link in links):
-        for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
-            if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
-                tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
-    return links
 
 
 def _apply_claims(

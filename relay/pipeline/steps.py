@@ -18,7 +18,7 @@ from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
-from relay.pipeline import attribute, consent, decide, drafts, instructions, links, orders, pages
+from relay.pipeline import attribute, consent, decide, drafts, endings, instructions, links, orders, pages
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
@@ -130,7 +130,7 @@ def resolve(work: Work) -> End | None:
     site, entry, message = work.site, work.entry, work.message
     if not work.permission.forward:
         if work.commerce.kind is Kind.SIGNED_OUT and entry.visitor_id is not None:
-            attribute.sign_out(work.tx, site, entry.visitor_id, at=message.occurred_at, now=work.now)
+            endings.sign_out(work.tx, site, entry.visitor_id, at=message.occurred_at, now=work.now)
         return None
     for refused in work.claims.refused:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
