@@ -11,20 +11,24 @@ from typing import Any
 from msgspec import Struct
 
 from relay.config import Consent
-from relay.model import Trust
+from relay.model import Reason, Trust
 
 
 class Permission(Struct, frozen=True):
-    """What may be done: ``keep`` the message at all, and ``forward`` it (and tie it to other visits)."""
+    """What may be done: ``keep`` the message at all, and ``forward`` it (and tie it to other visits); ``reason`` is why
+    it is kept and not forwarded."""
 
     keep: bool
     forward: bool
+    reason: Reason = Reason.GPC
 
 
 EVERYTHING = Permission(keep=True, forward=True)
 NOTHING = Permission(keep=False, forward=False)
 #: Global Privacy Control is an opt-out of sharing (CA, CO, CT and others), not of the shop's own records.
 OWN_RECORDS = Permission(keep=True, forward=False)
+#: What was done before a refusal and arrives after it ends as what had arrived in time and not left yet.
+BEFORE_REFUSAL = Permission(keep=True, forward=False, reason=Reason.CONSENT_WITHDRAWN)
 
 
 def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc: bool) -> Permission:

@@ -45,6 +45,7 @@ def queue(work: Work) -> None:
         now=work.now,
         may_be_anonymous=work.entry.visitor_id is not None and work.commerce.kind not in ORDER_KINDS,
         is_integrations=integration.tells(work.message, work.commerce),
+        why_not=work.permission.reason,
     )
     if not work.instructions.is_for_klaviyo and work.permission.forward:
         decision = msgspec.structs.replace(
@@ -198,8 +199,14 @@ def _is_theirs(work: Work, channel: str, known: Recipient | None) -> bool:
 
 
 def _asked(work: Work, *, is_proven: bool) -> decide.Decision:
-    may_forward = work.permission.forward
-    return decide.asked(work.resolution, work.site, may_forward=may_forward, is_proven=is_proven, now=work.now)
+    return decide.asked(
+        work.resolution,
+        work.site,
+        may_forward=work.permission.forward,
+        is_proven=is_proven,
+        now=work.now,
+        why_not=work.permission.reason,
+    )
 
 
 def _unique_id(work: Work, kind: str, list_id: str | None = None) -> str:

@@ -17,7 +17,7 @@ from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
-from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
+from relay.model import ABANDONMENT_KINDS, Commerce, DropReason, Kept, Kind, Reason, Trust
 from relay.pipeline import attribute, consent, decide, drafts, endings, instructions, links, orders, pages
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise, unreadable
@@ -25,9 +25,6 @@ from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
 from relay.store.rows import StoredEvent
-
-#: What a withdrawn consent does not stop: it is what the shopper wants then.
-_WITHDRAWALS = (DeliveryKind.UNSUBSCRIBE, DeliveryKind.LIST_REMOVE)
 
 
 def refuse_bots(work: Work) -> End | None:
@@ -37,17 +34,21 @@ def refuse_bots(work: Work) -> End | None:
 
 
 def ask_consent(work: Work) -> End | None:
-    entry = work.entry
-    work.permission = consent.permission(work.message.context, entry.trust, work.site.consent, gpc=entry.gpc)
-    if work.permission.keep:
-        return None
-    if entry.visitor_id is not None and consent.is_denied(work.message.context):
-        work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
-        work.tx.sketches.forget(work.site.site_id, visitors=[entry.visitor_id])
-        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id], and_sending=True):
-            if delivery.kind not in _WITHDRAWALS:
-                work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
-    return End("dropped", DropReason.CONSENT)
+    """What may be done with the message. A refusal holds from when it was said, whatever has been said or has arrived
+    since."""
+    entry, site = work.entry, work.site
+    at = min(work.message.occurred_at, entry.received_at)
+    work.permission = consent.permission(work.message.context, entry.trust, site.consent, gpc=entry.gpc)
+    if not work.permission.keep:
+        if entry.visitor_id is not None and consent.is_denied(work.message.context):
+            endings.refuse(work.tx, site, entry.visitor_id, at=at, now=work.now)
+        return End("dropped", DropReason.CONSENT)
+    if entry.visitor_id is not None and entry.trust is Trust.BROWSER:
+        is_opted_out = not work.permission.forward
+        refused_at = endings.hear(work.tx, site, entry.visitor_id, is_opted_out=is_opted_out, at=at)
+        if refused_at is not None and at < refused_at:
+            work.permission = consent.BEFORE_REFUSAL
+    return None
 
 
 def speak_canonical(work: Work) -> End | None:
