@@ -87,6 +87,8 @@ def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
     if not jars:
         return sender
     latest = max(jars, key=lambda jar: jar.last_at)
+    if endings.is_left_alone(tx, site, latest.visitor_id):
+        return sender
     return msgspec.structs.replace(sender, visitor_id=latest.visitor_id, recognition=Recognition.CART)
 
 

@@ -25,7 +25,9 @@ class Permission(Struct, frozen=True):
 
 EVERYTHING = Permission(keep=True, forward=True)
 NOTHING = Permission(keep=False, forward=False)
-#: Global Privacy Control is an opt-out of sharing (CA, CO, CT and others), not of the shop's own records.
+#: Global Privacy Control is an opt-out of sharing (CA, CO, CT and others), not of the shop's own records. It is the
+#: browser's word and binds what the browser says; a server's call is judged by what it says itself, but while GPC is
+#: the browser's last word, nothing that a server says ties it (``pipeline.endings``).
 OWN_RECORDS = Permission(keep=True, forward=False)
 #: What was done before a refusal and arrives after it ends as what had arrived in time and not left yet.
 BEFORE_REFUSAL = Permission(keep=True, forward=False, reason=Reason.CONSENT_WITHDRAWN)
@@ -48,6 +50,11 @@ def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc
 def is_denied(context: Mapping[str, Any]) -> bool:
     """Whether the shopper has said no, in so many words."""
     return _choice(context)[0] is False
+
+
+def is_given(context: Mapping[str, Any]) -> bool:
+    """Whether the shopper has said yes, in so many words."""
+    return _choice(context)[0] is True
 
 
 def bare(context: Mapping[str, Any]) -> dict[str, Any]:

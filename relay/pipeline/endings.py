@@ -42,15 +42,17 @@ def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: fl
     return links
 
 
-def refuse(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> None:
+def refuse(tx: Transaction, site: Site, visitor_id: str, *, is_own: bool, at: float, now: float) -> None:
     """The shopper has refused at ``at``: untie this browser, and stop what was done in it before, in all of its jars.
-    A refusal that is repeated, or outdone by a later one, changes nothing."""
+    A refusal that is repeated, or outdone by a later one, changes nothing. ``is_own``: the browser itself has said it,
+    and its word stands against what a server says later."""
     refused_at = tx.graph.endings(site.site_id, visitor_id).get(CONSENT_WITHDRAWN)
     if refused_at is not None and refused_at >= at:
         return
     jars = [visitor_id, *whose.others(tx, site.site_id, visitor_id)]
     for jar in jars:
-        tx.graph.mark(site.site_id, jar, at=at, reason=OPTED_OUT)
+        if is_own:
+            tx.graph.mark(site.site_id, jar, at=at, reason=OPTED_OUT)
         tx.graph.untie(site.site_id, jar, at=at, reason=CONSENT_WITHDRAWN)
     tx.sketches.forget(site.site_id, visitors=jars)
     for delivery in tx.outbox.unsent(site.site_id, visitors=jars, and_sending=True):
@@ -59,7 +61,8 @@ def refuse(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: floa
 
 
 def hear(tx: Transaction, site: Site, visitor_id: str, *, is_opted_out: bool, at: float) -> float | None:
-    """Note whether the browser says at ``at`` that it is to be left alone; when it last refused, or None."""
+    """Note whether the browser says at ``at`` that it is to be left alone, or no longer; when it last refused, or
+    None."""
     said = tx.graph.endings(site.site_id, visitor_id)
     if is_opted_out:
         tx.graph.mark(site.site_id, visitor_id, at=at, reason=OPTED_OUT)

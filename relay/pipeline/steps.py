@@ -38,15 +38,16 @@ def ask_consent(work: Work) -> End | None:
     since."""
     entry, site = work.entry, work.site
     at = min(work.message.occurred_at, entry.received_at)
+    is_own = entry.trust is Trust.BROWSER
     work.permission = consent.permission(work.message.context, entry.trust, site.consent, gpc=entry.gpc)
     if not work.permission.keep:
         if entry.visitor_id is not None and consent.is_denied(work.message.context):
-            endings.refuse(work.tx, site, entry.visitor_id, at=at, now=work.now)
+            endings.refuse(work.tx, site, entry.visitor_id, is_own=is_own, at=at, now=work.now)
         return End("dropped", DropReason.CONSENT)
-    if entry.visitor_id is not None and entry.trust is Trust.BROWSER:
-        is_opted_out = not work.permission.forward
+    if entry.visitor_id is not None and (is_own or consent.is_given(work.message.context)):
+        is_opted_out = is_own and not work.permission.forward
         refused_at = endings.hear(work.tx, site, entry.visitor_id, is_opted_out=is_opted_out, at=at)
-        if refused_at is not None and at < refused_at:
+        if is_own and refused_at is not None and at < refused_at:
             work.permission = consent.BEFORE_REFUSAL
     return None
 
@@ -156,6 +157,9 @@ def resolve(work: Work) -> End | None:
         browser=traces.browser(entry.user_agent),
         off=work.off,
     )
+    is_server = entry.trust is Trust.SERVER
+    if is_server and entry.visitor_id is not None and endings.is_left_alone(work.tx, site, entry.visitor_id):
+        sender = msgspec.structs.replace(sender, visitor_id=None)
     links.follow(work, sender)
     found = attribute.attribute(work.tx, site, message, work.commerce.kind, work.claims, sender)
     work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news
