@@ -3,6 +3,9 @@
 Only an explicit ``marketing: true`` is a yes. ``false`` is a no, and so is anything that stands there and cannot be
 read as either (``"denied"``, a list): who wrote it meant something, and it was not a plain yes. Segment's
 ``categoryPreferences.marketing`` is read too. Nothing there is no signal.
+
+One wish is heard without any permission, since it is the shopper's own: to be sent no more (``pipeline.withheld``,
+``pipeline.withdrawals``).
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,19 @@ from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
 from relay.model import ABANDONMENT_KINDS, Commerce, DropReason, Kept, Kind, Reason, Trust
-from relay.pipeline import attribute, consent, decide, drafts, endings, instructions, links, orders, pages
+from relay.pipeline import (
+    attribute,
+    consent,
+    decide,
+    drafts,
+    endings,
+    instructions,
+    links,
+    orders,
+    pages,
+    withdrawals,
+    withheld,
+)
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
@@ -43,6 +55,11 @@ def ask_consent(work: Work) -> End | None:
     if not work.permission.keep:
         if entry.visitor_id is not None and consent.is_denied(work.message.context):
             endings.refuse(work.tx, site, entry.visitor_id, is_own=is_own, at=at, now=work.now)
+        if withheld.wants_out(work.message):
+            speak_canonical(work)
+            hear_claims(work)
+            for draft in withdrawals.drafts(work):
+                work.tx.outbox.add(draft)
         return End("dropped", DropReason.CONSENT)
     if entry.visitor_id is not None and (is_own or consent.is_given(work.message.context)):
         is_opted_out = is_own and not work.permission.forward
