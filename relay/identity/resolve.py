@@ -6,6 +6,8 @@ Invariants kept here:
   falls into the session of the latest strong sign; with many persons in a day it is a kiosk: not even then;
 - a person found through another browser (``identity.traces``) counts only where this one knows nobody itself, and only
   when every such browser names the same person; nothing is found through two bridges;
+- a sign-out or a refusal in one jar of a browser holds for all of them: nothing from before it names anybody in
+  another one (``still_said``);
 - where the rules do not decide, the answer is nobody.
 """
 
@@ -42,6 +44,7 @@ class Neighbour(Struct, frozen=True, kw_only=True):
     evidence: Evidence
     links: Sequence[Link]
     is_kiosk: bool = False
+    ended_at: float = 0.0  #: when somebody last signed out or refused there
 
 
 class Sign(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,6 +105,16 @@ def resolve(
     for theirs, other in found.values():
         return _through(theirs, other)
     return own
+
+
+def still_said(others: Sequence[Neighbour], ended_at: float) -> list[Neighbour]:
+    """What other jars of a browser still say: only what is newer than every sign-out and refusal in any of its jars.
+    ``ended_at``: when that was in the jar that asks."""
+    ended_at = max([ended_at, *(other.ended_at for other in others)])
+    return [
+        msgspec.structs.replace(other, links=[link for link in other.links if link.last_at > ended_at])
+        for other in others
+    ]
 
 
 def _own(

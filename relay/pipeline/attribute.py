@@ -10,15 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from relay.config import Site
-from relay.delivery.states import State
 from relay.identity import guards
 from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
+from relay.identity.resolve import NOBODY, Link, Owner, Resolution, plan, proven, resolve
 from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
-from relay.pipeline import labels, recall, suspect
+from relay.pipeline import endings, labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.growth import watched
 from relay.pipeline.late import release
@@ -26,7 +25,6 @@ from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
-from relay.store.links import SIGNED_OUT
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
@@ -42,7 +40,7 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     """Apply what ``message`` claims and say whose it is."""
     visitor_id, at = sender.visitor_id, message.occurred_at
     if kind is Kind.SIGNED_OUT and visitor_id is not None:
-        links = sign_out(tx, site, visitor_id, at=at, now=sender.now)
+        links = endings.sign_out(tx, site, visitor_id, at=at, now=sender.now)
         return Attribution(resolution=resolve(links, sender.recognition, at, off=sender.off))
     if visitor_id is None:
         sender = _by_cart(tx, site, sender, at)
@@ -80,7 +78,7 @@ def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
         return sender
     carts = [trace for trace in sender.traces if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)]
     visitor_id = holder([tx.traces.jars(site.site_id, cart) for cart in carts], at)
-    if visitor_id is None:
+    if visitor_id is None or endings.is_left_alone(tx, site, visitor_id):
         return sender
     return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
 
@@ -96,22 +94,6 @@ def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender
     ]
     for person_id in dict.fromkeys(one.person_id for one in found if one.reason is None and one.person_id):
         release(tx, site, person_id, sign_at=at, sender=sender)
-
-
-def sign_out(tx: Transaction, site: Site, visitor_id: str, *, at: float, now: float) -> Sequence[Link]:
-    """End the visitor's links; returns those there were.
-
-    What still waits there was done by one of those who had signed in, and now nobody can say by whom: the next person
-    in this browser must not get it.
-    """
-    links = tx.graph.links(site.site_id, visitor_id)
-    tx.graph.untie(site.site_id, visitor_id, at=at, reason=SIGNED_OUT)
-    tx.sketches.forget(site.site_id, visitors=[visitor_id])
-    if any(is_strong(link) for link in links):
-        for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id]):
-            if delivery.state is State.WAITING and delivery.person_id is None and delivery.occurred_at <= at:
-                tx.outbox.suppress(delivery, Reason.SHARED_DEVICE, at=now)
-    return links
 
 
 def _apply_claims(

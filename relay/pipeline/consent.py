@@ -3,6 +3,9 @@
 Only an explicit ``marketing: true`` is a yes. ``false`` is a no, and so is anything that stands there and cannot be
 read as either (``"denied"``, a list): who wrote it meant something, and it was not a plain yes. Segment's
 ``categoryPreferences.marketing`` is read too. Nothing there is no signal.
+
+One wish is heard without any permission, since it is the shopper's own: to be sent no more (``pipeline.withheld``,
+``pipeline.withdrawals``).
 """
 
 from collections.abc import Mapping
@@ -11,20 +14,26 @@ from typing import Any
 from msgspec import Struct
 
 from relay.config import Consent
-from relay.model import Trust
+from relay.model import Reason, Trust
 
 
 class Permission(Struct, frozen=True):
-    """What may be done: ``keep`` the message at all, and ``forward`` it (and tie it to other visits)."""
+    """What may be done: ``keep`` the message at all, and ``forward`` it (and tie it to other visits); ``reason`` is why
+    it is kept and not forwarded."""
 
     keep: bool
     forward: bool
+    reason: Reason = Reason.GPC
 
 
 EVERYTHING = Permission(keep=True, forward=True)
 NOTHING = Permission(keep=False, forward=False)
-#: Global Privacy Control is an opt-out of sharing (CA, CO, CT and others), not of the shop's own records.
+#: Global Privacy Control is an opt-out of sharing (CA, CO, CT and others), not of the shop's own records. It is the
+#: browser's word and binds what the browser says; a server's call is judged by what it says itself, but while GPC is
+#: the browser's last word, nothing that a server says ties it (``pipeline.endings``).
 OWN_RECORDS = Permission(keep=True, forward=False)
+#: What was done before a refusal and arrives after it ends as what had arrived in time and not left yet.
+BEFORE_REFUSAL = Permission(keep=True, forward=False, reason=Reason.CONSENT_WITHDRAWN)
 
 
 def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc: bool) -> Permission:
@@ -44,6 +53,11 @@ def permission(context: Mapping[str, Any], trust: Trust, policy: Consent, *, gpc
 def is_denied(context: Mapping[str, Any]) -> bool:
     """Whether the shopper has said no, in so many words."""
     return _choice(context)[0] is False
+
+
+def is_given(context: Mapping[str, Any]) -> bool:
+    """Whether the shopper has said yes, in so many words."""
+    return _choice(context)[0] is True
 
 
 def bare(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,15 +89,17 @@ def decide(
     now: float,
     may_be_anonymous: bool = False,
     is_integrations: bool = False,
+    why_not: Reason = Reason.GPC,
 ) -> Decision:
-    """The fate of an event that happened at ``occurred_at``, decided at ``now``.
+    """The fate of an event that happened at ``occurred_at``, decided at ``now``. ``why_not``: where it may not be
+    forwarded.
 
     ``may_be_anonymous``: its visitor has an ID to file it under, and it is nothing that needs its person.
     ``is_integrations``: Klaviyo's own integration with the shop tells it (see ``pipeline.integration``).
     """
     why = cause(klaviyo, site)
     if not may_forward:
-        return Decision(state=State.SUPPRESSED, reason=Reason.GPC, cause=why, due_at=now)
+        return Decision(state=State.SUPPRESSED, reason=why_not, cause=why, due_at=now)
     if (knows(klaviyo) or is_integrations) and site.forward is not Forward.ALL:
         return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
     if resolution.reason is not None or resolution.person_id is None:
@@ -109,12 +111,20 @@ def decide(
     return send(why, site, occurred_at=occurred_at, now=now)
 
 
-def asked(resolution: Resolution, site: Site, *, may_forward: bool, is_proven: bool, now: float) -> Decision:
+def asked(
+    resolution: Resolution,
+    site: Site,
+    *,
+    may_forward: bool,
+    is_proven: bool,
+    now: float,
+    why_not: Reason = Reason.GPC,
+) -> Decision:
     """The fate of what a call asks for beyond its event. ``is_proven``: the call itself names whom it is for, and a
     browser's names them by an address."""
     state, reason = State.READY, Reason.ASKED
     if not may_forward:
-        state, reason = State.SUPPRESSED, Reason.GPC
+        state, reason = State.SUPPRESSED, why_not
     elif site.forward is Forward.SHADOW:
         state, reason = State.SUPPRESSED, Reason.SHADOW
     elif not is_proven or resolution.person_id is None:

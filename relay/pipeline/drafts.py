@@ -24,7 +24,8 @@ from relay.model import (
     SubscriptionChange,
     Trust,
 )
-from relay.pipeline import decide, event_lists, integration, late, metrics, optin, pages
+from relay.pipeline import decide, event_lists, integration, late, metrics, optin, pages, withdrawals
+from relay.pipeline.withdrawals import unique_id
 from relay.pipeline.work import Work
 from relay.store.rows import Draft
 
@@ -45,6 +46,7 @@ def queue(work: Work) -> None:
         now=work.now,
         may_be_anonymous=work.entry.visitor_id is not None and work.commerce.kind not in ORDER_KINDS,
         is_integrations=integration.tells(work.message, work.commerce),
+        why_not=work.permission.reason,
     )
     if not work.instructions.is_for_klaviyo and work.permission.forward:
         decision = msgspec.structs.replace(
@@ -114,7 +116,7 @@ def _profile(work: Work, decision: decide.Decision) -> Iterator[Draft]:
     elif decision.state is State.WAITING and _has_one_waiting(work):
         return  # it will tell all that is known by then
     payload = None if patch is None else msgspec.json.encode(patch).decode()
-    yield _draft(work, decision, kind=DeliveryKind.PROFILE, unique_id=_unique_id(work, "profile"), payload=payload)
+    yield _draft(work, decision, kind=DeliveryKind.PROFILE, unique_id=unique_id(work, "profile"), payload=payload)
 
 
 def _has_one_waiting(work: Work) -> bool:
@@ -127,6 +129,9 @@ def _changes(work: Work) -> Iterator[Draft]:
     """Subscriptions and lists: as the call says, for whom it names."""
     asked = work.instructions
     known = _recipient(work)
+    if not work.permission.forward:
+        yield from withdrawals.drafts(work)
+        asked = msgspec.structs.replace(asked, unsubscribe=None)
     for kind, change in ((DeliveryKind.UNSUBSCRIBE, asked.unsubscribe), (DeliveryKind.SUBSCRIBE, asked.subscribe)):
         if change is not None:
             yield from _subscription(work, kind, change, known)
@@ -140,7 +145,7 @@ def _changes(work: Work) -> Iterator[Draft]:
                 work,
                 decision,
                 kind=kind,
-                unique_id=_unique_id(work, kind, list_id),
+                unique_id=unique_id(work, kind, list_id),
                 payload=msgspec.json.encode(ListChange(list_id=list_id)).decode(),
             )
 
@@ -169,7 +174,7 @@ def _subscription(
         work,
         decision,
         kind=kind,
-        unique_id=_unique_id(work, kind, change.list_id),
+        unique_id=unique_id(work, kind, change.list_id),
         payload=msgspec.json.encode(change).decode(),
         # Consent is an address's: it is not told of another one the person may have got by the time it goes out.
         recipient=msgspec.json.encode(msgspec.structs.replace(known, traits={})) if known and theirs else None,
@@ -198,12 +203,14 @@ def _is_theirs(work: Work, channel: str, known: Recipient | None) -> bool:
 
 
 def _asked(work: Work, *, is_proven: bool) -> decide.Decision:
-    may_forward = work.permission.forward
-    return decide.asked(work.resolution, work.site, may_forward=may_forward, is_proven=is_proven, now=work.now)
-
-
-def _unique_id(work: Work, kind: str, list_id: str | None = None) -> str:
-    return ":".join(("backflow", kind, work.message.message_id, *([list_id] if list_id else [])))
+    return decide.asked(
+        work.resolution,
+        work.site,
+        may_forward=work.permission.forward,
+        is_proven=is_proven,
+        now=work.now,
+        why_not=work.permission.reason,
+    )
 
 
 def _draft(work: Work, decision: decide.Decision, **fields: Any) -> Draft:

@@ -29,6 +29,7 @@ from relay.pipeline import optin, values
 
 #: What Klaviyo is called among the integrations, without case, spaces and brackets.
 _KLAVIYO = frozenset({"klaviyo", "actionsklaviyo", "klaviyoactions"})
+_ALL = "all"
 #: The form of every list ID seen. A group may be a company: only what looks like a list is joined for being named.
 _LOOKS_LIKE_A_LIST = r"[A-Za-z0-9]{6}"
 
@@ -66,7 +67,7 @@ def instructions(
     if audience is not None:
         return _membership(message, audience, options, patch, notes)
     list_id, is_list_wanted = _list(message, options, notes)
-    found = optin.wish(_said(message), list_id, message, claims, trust, default_channels)
+    found = optin.wish(said(message), list_id, message, claims, trust, default_channels)
     subscribe = unsubscribe = None
     if found.change is not None and found.subscribes:
         subscribe = msgspec.structs.replace(found.change, list_id=list_id or default_list)
@@ -106,8 +107,8 @@ def _options(integrations: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What is said to Klaviyo's integration, None when the call is not for it."""
     every = own = None
     for name, value in integrations.items():
-        folded = re.sub(r"[^a-z]", "", name.lower())
-        if folded == "all":
+        folded = _folded(name)
+        if folded == _ALL:
             every = value
         elif folded in _KLAVIYO and own is None:
             own = value
@@ -118,12 +119,21 @@ def _options(integrations: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return {}
 
 
+def is_switch(integration: str) -> bool:
+    """Whether what stands under this name is about Klaviyo, or about all."""
+    return _folded(integration) in (_ALL, *_KLAVIYO)
+
+
+def _folded(integration: str) -> str:
+    return re.sub(r"[^a-z]", "", integration.lower())
+
+
 def _is_off(switch: Any) -> bool:
     # Here the text counts too: who wrote it did not want the call to go out.
     return switch is False or (isinstance(switch, str) and switch.strip().lower() == "false")
 
 
-def _said(message: Message) -> Mapping[str, Any]:
+def said(message: Message) -> Mapping[str, Any]:
     """The traits that may hold words about subscriptions; RudderStack nests them in ``properties``."""
     if message.type not in ("identify", "group"):
         return {}
@@ -138,8 +148,8 @@ def _list(message: Message, options: Mapping[str, Any], notes: list[str]) -> tup
         return list_id, list_id is not None and re.fullmatch(_LOOKS_LIKE_A_LIST, list_id) is not None
     if message.type != "identify":
         return None, False
-    said = _said(message)
-    named = said.get("listId", said.get("list_id"))
+    traits = said(message)
+    named = traits.get("listId", traits.get("list_id"))
     list_id = _list_id(options.get("listId") if named is None else named, notes)
     return list_id, list_id is not None
 

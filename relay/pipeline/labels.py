@@ -23,7 +23,7 @@ def label(
 
     ``is_known``: there was a person before this sign, so that they could have been recognised.
     """
-    links = tx.graph.links(site.site_id, visitor_id)
+    links = whose.own(tx, site.site_id, visitor_id)
     if any(is_strong(link) and link.person_id == person_id and at - link.last_at <= SESSION_SECONDS for link in links):
         return
     answers: dict[str, set[str]] = {}

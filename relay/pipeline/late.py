@@ -6,14 +6,13 @@ import msgspec
 
 from relay.config import Site
 from relay.delivery.states import State
-from relay.identity import traces
 from relay.identity.evidence import WORTH, Recognition
 from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, late, proven
 from relay.model import ABANDONMENT_KINDS, Reason
 from relay.pipeline.decide import send
 from relay.pipeline.sender import Sender
-from relay.pipeline.whose import is_kiosk, whose
+from relay.pipeline.whose import is_kiosk, others, own, signed_out_at, whose
 from relay.store.base import Transaction
 from relay.store.rows import Unsent
 
@@ -72,9 +71,7 @@ def last_order(tx: Transaction, site: Site, visitors: Sequence[str], person_id: 
 
 def _same_browsers(tx: Transaction, site: Site, visitors: Sequence[str]) -> list[str]:
     """The visitors that are the browsers of these too."""
-    return [
-        other for visitor in visitors for other in traces.neighbours(visitor, tx.traces.shared(site.site_id, visitor))
-    ]
+    return [other for visitor in visitors for other in others(tx, site.site_id, visitor)]
 
 
 def _resolution(
@@ -82,7 +79,7 @@ def _resolution(
 ) -> Resolution | None:
     # A list or a subscription is for whom the call has named, never for who was in the same browser.
     if delivery.visitor_id is not None and delivery.cause is not Reason.ASKED:
-        links = tx.graph.links(site.site_id, delivery.visitor_id)
+        links = own(tx, site.site_id, delivery.visitor_id)
         if _is_of_another(tx, site, delivery, person_id, links, sign_at):
             return None
         if _is_after_sign_out(tx, site, delivery, sign_at):
@@ -110,8 +107,8 @@ def _is_after_sign_out(tx: Transaction, site: Site, delivery: Unsent, sign_at: f
     passed on, and nobody can say to whom."""
     if delivery.visitor_id is None or 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS:
         return False
-    signed_out_at = tx.graph.signed_out_at(site.site_id, delivery.visitor_id)
-    return signed_out_at is not None and signed_out_at <= delivery.occurred_at
+    left_at = signed_out_at(tx, site.site_id, delivery.visitor_id)
+    return left_at is not None and left_at <= delivery.occurred_at
 
 
 def _is_of_another(

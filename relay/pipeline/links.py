@@ -16,6 +16,7 @@ from relay.pipeline import recall
 from relay.pipeline.growth import watched
 from relay.pipeline.late import release
 from relay.pipeline.sender import Sender
+from relay.pipeline.whose import signed_out_at
 from relay.pipeline.work import Work
 from relay.store.base import Transaction
 from relay.store.rows import Draft
@@ -76,7 +77,7 @@ def follow_exchange(
     identifier = Identifier(IdentifierKind.KX, claims.exchange_id)
     if graph.is_refuted(site_id, identifier):
         return
-    if claims.exchange_is_left_behind and graph.signed_out_at(site_id, visitor_id) is not None:
+    if claims.exchange_is_left_behind and _has_signed_out(tx, site_id, visitor_id):
         return  # Klaviyo's script does not forget at a sign-out: its cookie still names whoever has left
     owner = graph.owners(site_id, [identifier]).get(identifier)
     person_id = owner.person_id if owner else graph.new_person(site_id, at)
@@ -96,6 +97,14 @@ def follow_exchange(
             )
         )
     _tie(tx, site, message, sender, visitor_id, person_id, Evidence.KX)
+
+
+def _has_signed_out(tx: Transaction, site_id: str, visitor_id: str) -> bool:
+    """In this jar; of one that has never been tied also in the browser's others (each page has the cookie: it is asked
+    at little cost)."""
+    if tx.graph.was_tied(site_id, visitor_id):
+        return tx.graph.signed_out_at(site_id, visitor_id) is not None
+    return signed_out_at(tx, site_id, visitor_id) is not None
 
 
 def end_unknown(tx: Transaction, site: Site, exchange_id: str, *, at: float) -> None:

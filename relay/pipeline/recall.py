@@ -6,6 +6,7 @@
 |                                                      | a link alone; it stays, if the other has signed in in this    |
 |                                                      | session or has signed out since                              |
 | the same shopper corrects the address just typed     | theirs; what names the wrong address is not sent             |
+| either, of what has been tried: Klaviyo may have it  | the other's; not tried again where the address was wrong     |
 | a recipient's links have gone round                  | nobody's, as far as it rests on such a link alone            |
 """
 
@@ -50,7 +51,8 @@ def for_sign(
         sign = _sign(tx, site, delivery)
         if other is None or other == person_id or sign is None or person_id is None:
             continue
-        if sign.recognition is Recognition.DIRECT:
+        if sign.recognition is Recognition.DIRECT or delivery.is_tried:
+            # What Klaviyo may have keeps its recipient: under another name it would be a second event.
             if is_corrected(other):
                 tx.outbox.suppress(delivery, Reason.ADDRESS_CORRECTED, at=now)
         elif is_corrected(other) or not _in_this_session(sign, at):

@@ -17,17 +17,26 @@ from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
 from relay.klaviyo.profiles import external_id
-from relay.model import ABANDONMENT_KINDS, Commerce, DeliveryKind, DropReason, Kept, Kind, Reason, Trust
-from relay.pipeline import attribute, consent, decide, drafts, instructions, links, orders, pages
+from relay.model import ABANDONMENT_KINDS, Commerce, DropReason, Kept, Kind, Reason, Trust
+from relay.pipeline import (
+    attribute,
+    consent,
+    decide,
+    drafts,
+    endings,
+    instructions,
+    links,
+    orders,
+    pages,
+    withdrawals,
+    withheld,
+)
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
 from relay.store.rows import StoredEvent
-
-#: What a withdrawn consent does not stop: it is what the shopper wants then.
-_WITHDRAWALS = (DeliveryKind.UNSUBSCRIBE, DeliveryKind.LIST_REMOVE)
 
 
 def refuse_bots(work: Work) -> End | None:
@@ -37,17 +46,27 @@ def refuse_bots(work: Work) -> End | None:
 
 
 def ask_consent(work: Work) -> End | None:
-    entry = work.entry
-    work.permission = consent.permission(work.message.context, entry.trust, work.site.consent, gpc=entry.gpc)
-    if work.permission.keep:
-        return None
-    if entry.visitor_id is not None and consent.is_denied(work.message.context):
-        work.tx.graph.untie(work.site.site_id, entry.visitor_id, at=work.now, reason="consent_withdrawn")
-        work.tx.sketches.forget(work.site.site_id, visitors=[entry.visitor_id])
-        for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[entry.visitor_id], and_sending=True):
-            if delivery.kind not in _WITHDRAWALS:
-                work.tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=work.now)
-    return End("dropped", DropReason.CONSENT)
+    """What may be done with the message. A refusal holds from when it was said, whatever has been said or has arrived
+    since."""
+    entry, site = work.entry, work.site
+    at = min(work.message.occurred_at, entry.received_at)
+    is_own = entry.trust is Trust.BROWSER
+    work.permission = consent.permission(work.message.context, entry.trust, site.consent, gpc=entry.gpc)
+    if not work.permission.keep:
+        if entry.visitor_id is not None and consent.is_denied(work.message.context):
+            endings.refuse(work.tx, site, entry.visitor_id, is_own=is_own, at=at, now=work.now)
+        if withheld.wants_out(work.message):
+            speak_canonical(work)
+            hear_claims(work)
+            for draft in withdrawals.drafts(work):
+                work.tx.outbox.add(draft)
+        return End("dropped", DropReason.CONSENT)
+    if entry.visitor_id is not None and (is_own or consent.is_given(work.message.context)):
+        is_opted_out = is_own and not work.permission.forward
+        refused_at = endings.hear(work.tx, site, entry.visitor_id, is_opted_out=is_opted_out, at=at)
+        if is_own and refused_at is not None and at < refused_at:
+            work.permission = consent.BEFORE_REFUSAL
+    return None
 
 
 def speak_canonical(work: Work) -> End | None:
@@ -130,7 +149,7 @@ def resolve(work: Work) -> End | None:
     site, entry, message = work.site, work.entry, work.message
     if not work.permission.forward:
         if work.commerce.kind is Kind.SIGNED_OUT and entry.visitor_id is not None:
-            attribute.sign_out(work.tx, site, entry.visitor_id, at=message.occurred_at, now=work.now)
+            endings.sign_out(work.tx, site, entry.visitor_id, at=message.occurred_at, now=work.now)
         return None
     for refused in work.claims.refused:
         work.tx.ledger.count(site.site_id, "refused_identifier", refused)
@@ -155,6 +174,9 @@ def resolve(work: Work) -> End | None:
         browser=traces.browser(entry.user_agent),
         off=work.off,
     )
+    is_server = entry.trust is Trust.SERVER
+    if is_server and entry.visitor_id is not None and endings.is_left_alone(work.tx, site, entry.visitor_id):
+        sender = msgspec.structs.replace(sender, visitor_id=None)
     links.follow(work, sender)
     found = attribute.attribute(work.tx, site, message, work.commerce.kind, work.claims, sender)
     work.resolution, work.is_named, work.has_news = found.resolution, found.is_named, found.has_news

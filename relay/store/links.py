@@ -8,9 +8,11 @@ from relay.store.persons import Persons
 _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
 _LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
 
-#: Why a link has ended: the shopper has signed out, or the operator has taken it back. What was taken back counts for
-#: nothing any more, as if it had never been.
-SIGNED_OUT, UNLINKED = "signed_out", "unlinked"
+#: Why a link has ended: the shopper has signed out or refused, or the operator has taken it back. What was taken back
+#: counts for nothing any more, as if it had never been.
+SIGNED_OUT, CONSENT_WITHDRAWN, UNLINKED = "signed_out", "consent_withdrawn", "unlinked"
+#: Stands among the endings and ends nothing: the browser's last word was to be left alone (``pipeline.endings``).
+OPTED_OUT = "opted_out"
 _COUNTS = f"coalesce(links.end_reason, '') <> '{UNLINKED}'"
 
 _STAYS_ENDED = (
@@ -35,8 +37,8 @@ class Links(Persons):
         """Link the visitor to the person, or renew the link."""
         # A sign from before a sign-out that arrives after it does not undo it.
         ended_at, end_reason = self._sql(
-            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at > ?",
-            (site_id, visitor_id, at),
+            "SELECT max(at), max(reason) FROM unties WHERE site_id = ? AND visitor_id = ? AND at > ? AND reason <> ?",
+            (site_id, visitor_id, at, OPTED_OUT),
         ).fetchone()
         self._sql(
             "INSERT INTO links (site_id, visitor_id, person_id, evidence, first_at, last_at, message_id, ended_at,"
@@ -58,16 +60,25 @@ class Links(Persons):
 
     def untie(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
         """End all of the visitor's links."""
-        self._sql(
-            "INSERT INTO unties (site_id, visitor_id, reason, at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (site_id, visitor_id, reason) DO UPDATE SET at = excluded.at WHERE excluded.at > unties.at",
-            (site_id, visitor_id, reason, at),
-        )
+        self.mark(site_id, visitor_id, at=at, reason=reason)
         # Whoever has given a sign since is still there: this may arrive late.
         self._sql(
             "UPDATE links SET ended_at = ?, end_reason = ? WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
             " AND last_at <= ?",
             (at, reason, site_id, visitor_id, at),
+        )
+
+    def mark(self, site_id: str, visitor_id: str, *, at: float, reason: str) -> None:
+        """Note an ending, or ``OPTED_OUT``; the latest of a reason stays."""
+        self._sql(
+            "INSERT INTO unties (site_id, visitor_id, reason, at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (site_id, visitor_id, reason) DO UPDATE SET at = excluded.at WHERE excluded.at > unties.at",
+            (site_id, visitor_id, reason, at),
+        )
+
+    def unmark(self, site_id: str, visitor_id: str, *, reason: str) -> None:
+        self._sql(
+            "DELETE FROM unties WHERE site_id = ? AND visitor_id = ? AND reason = ?", (site_id, visitor_id, reason)
         )
 
     def unlink(
@@ -168,11 +179,17 @@ class Links(Persons):
 
     def signed_out_at(self, site_id: str, visitor_id: str) -> float | None:
         """When somebody last signed out in this browser."""
-        row = self._sql(
-            "SELECT at FROM unties WHERE site_id = ? AND visitor_id = ? AND reason = ?",
-            (site_id, visitor_id, SIGNED_OUT),
-        ).fetchone()
-        return row[0] if row else None
+        return self.endings(site_id, visitor_id).get(SIGNED_OUT)
+
+    def endings(self, site_id: str, visitor_id: str) -> dict[str, float]:
+        """When the visitor's links were last ended, by each reason; and ``OPTED_OUT``."""
+        rows = self._sql("SELECT reason, at FROM unties WHERE site_id = ? AND visitor_id = ?", (site_id, visitor_id))
+        return dict(rows.fetchall())
+
+    def ended_at(self, site_id: str, visitor_id: str) -> float:
+        """When all of the visitor's links were last ended; 0.0: never."""
+        said = self.endings(site_id, visitor_id)
+        return max((at for reason, at in said.items() if reason != OPTED_OUT), default=0.0)
 
     # A person's
 

@@ -1,7 +1,8 @@
 """The outbox in SQL: what Klaviyo must be told, each delivery in one of the states drawn in ``delivery.states``.
 
 Invariants kept here: ``unique_id`` is unique per site, so the same thing cannot be queued twice; every change of
-state names the states it may come from. How deliveries leave is ``store.dispatch``.
+state names the states it may come from; what Klaviyo may have seen keeps its person. How deliveries leave is
+``store.dispatch``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ Execute = Callable[..., Any]
 
 _UNSENT = (
     "delivery_id, kind, state, cause, commerce_kind, evidence, confidence, visitor_id, person_id, occurred_at,"
-    " created_at, due_at, backfill"
+    " created_at, due_at, backfill, first_attempt_at"
 )
 #: Said beside the state that is meant: SQLite sees by the words whether an index of some states holds it.
 _OPEN = "state IN ('waiting', 'held', 'ready', 'sending')"
@@ -168,14 +169,15 @@ class Outbox:
     def reassign(
         self, site_id: str, delivery: Unsent, *, person_id: str, evidence: str, confidence: float, proof: str | None
     ) -> None:
-        """A delivery that is held turns out to be another person's. Its state stays."""
+        """A delivery that has never been tried turns out to be another person's. Its state stays. Raises
+        IllegalTransition for one that Klaviyo may have: under another person it would be there twice."""
         cursor = self._sql(
             "UPDATE deliveries SET person_id = ?, evidence = ?, confidence = ?, recipient = NULL"
-            " WHERE delivery_id = ? AND state IN ('held', 'ready')",
+            " WHERE delivery_id = ? AND state IN ('held', 'ready') AND first_attempt_at IS NULL",
             (person_id, evidence, confidence, delivery.delivery_id),
         )
         if cursor.rowcount != 1:
-            raise IllegalTransition(f"delivery {delivery.delivery_id} is not held or ready")
+            raise IllegalTransition(f"delivery {delivery.delivery_id} is not held or ready, or has been tried")
         self._prove(site_id, delivery.delivery_id, proof)
 
     def suppress(self, delivery: Unsent, reason: Reason, *, at: float) -> None:
@@ -303,4 +305,5 @@ def _unsent(row: Sequence[Any]) -> Unsent:
         created_at=row[10],
         due_at=row[11],
         backfill=bool(row[12]),
+        is_tried=row[13] is not None,
     )

@@ -135,6 +135,7 @@ class Unsent(Struct, frozen=True, kw_only=True):
     created_at: float
     due_at: float
     backfill: bool
+    is_tried: bool = False  #: Klaviyo may have it already
 
 
 class Want(Struct, frozen=True, kw_only=True):

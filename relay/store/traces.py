@@ -87,6 +87,17 @@ class Traces:
         ).fetchall()
         return [self._jars(site_id, kind, digest) for kind, digest in mine]
 
+    def is_ended_beside(self, site_id: str, visitor_id: str, kind: TraceKind) -> bool:
+        """Whether somebody has ever signed out, or refused, in another jar with the same value of this kind."""
+        row = self._sql(
+            "SELECT 1 FROM traces mine JOIN traces other ON other.site_id = mine.site_id AND other.kind = mine.kind"
+            " AND other.hash = mine.hash AND other.visitor_id <> mine.visitor_id"
+            " JOIN unties ON unties.site_id = other.site_id AND unties.visitor_id = other.visitor_id"
+            " WHERE mine.site_id = ? AND mine.visitor_id = ? AND mine.kind = ? LIMIT 1",
+            (site_id, visitor_id, kind),
+        ).fetchone()
+        return row is not None
+
     def claims(self, site_id: str, address: str, *, at: float, window: float) -> int:
         """How many new identifiers the address has brought in the current window."""
         row = self._sql(

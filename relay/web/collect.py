@@ -19,7 +19,8 @@ from relay.identity.evidence import Recognition
 from relay.model import DropReason, Trust
 from relay.observe import describe
 from relay.pipeline import parse
-from relay.pipeline.consent import bare, is_denied, permission
+from relay.pipeline.consent import is_denied, permission
+from relay.pipeline.withheld import remains
 from relay.store.rows import Entry
 from relay.web import body
 from relay.web.body import Receive
@@ -132,11 +133,12 @@ class Collect:
                 may_know = True
                 handle = handle or handle_in(context)
             else:
-                # Without consent only that there was a message is noted, and which choice was made.
+                # Without consent only that there was a message is noted, which choice was made, and who wants no more.
                 # The anonymous ID of a server's, or a random one with a refusal, tells whose choice it is.
                 is_told = is_server or (is_denied(context) and self._names(site, received))
+                body = Raw(msgspec.json.encode(remains(parse.read_body(received), caller.trust)))
                 received = msgspec.structs.replace(
-                    received, body=_bare(context), anonymous_id=received.anonymous_id if is_told else None
+                    received, body=body, anonymous_id=received.anonymous_id if is_told else None
                 )
             messages.append(received)
         visitor = NOBODY
@@ -194,11 +196,6 @@ _PREFLIGHT: HeaderList = [
     ),
     (b"access-control-max-age", b"86400"),
 ]
-
-
-def _bare(context: parse.Context) -> Raw:
-    """All that is kept of a message without consent."""
-    return Raw(msgspec.json.encode({"event": "withheld", "context": bare(context)}))
 
 
 def _public_key(scope: Scope) -> str | None:

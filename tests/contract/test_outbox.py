@@ -142,6 +142,23 @@ def test_what_stands_elsewhere_by_now_is_not_moved(opened: OpenStore) -> None:
     assert opened.states() == {("sending", "klaviyo_absent"): 1}
 
 
+def test_only_what_has_never_been_tried_turns_out_to_be_another_persons(opened: OpenStore) -> None:
+    opened.add(person_id="ann")
+
+    def reassign(tx: Transaction) -> None:
+        (delivery,) = tx.outbox.unsent("shop", visitors=["visitor"])
+        tx.outbox.reassign("shop", delivery, person_id="bob", evidence="found", confidence=0.9, proof=None)
+
+    opened.do(reassign)
+    (claimed,) = opened.claim()
+    assert claimed.person_id == "bob"
+    settle(opened, claimed, State.READY, status=503)
+    (tried,) = unsent(opened)
+    assert tried.is_tried
+    with pytest.raises(IllegalTransition, match="has been tried"):
+        opened.do(reassign)
+
+
 def test_what_shall_only_be_recorded_starts_no_flow(opened: OpenStore) -> None:
     opened.add(backfill=False)
     (delivery,) = unsent(opened)

@@ -220,6 +220,105 @@ async def test_a_withdrawn_consent_stops_a_subscription_and_no_unsubscription(wo
     assert await changes(world) == [("subscribe", "suppressed", "consent_withdrawn"), ("unsubscribe", "ready", "asked")]
 
 
+#: Where it would stand that somebody has become known, or has been tied.
+KNOWN = ("SELECT * FROM links", "SELECT * FROM identifiers", "SELECT * FROM persons")
+#: What keeps everything else of a call from Klaviyo.
+UNWILLING: dict[str, dict[str, Any]] = {
+    "GPC of a browser": {"gpc": True},
+    "refusal": {"consent": {"marketing": False}},
+    "no signal": {"consent": {"source": "a consent platform"}},
+    "no plain yes": {"consent": {"marketing": "denied"}},
+}
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    ("sender", "how"),
+    # A server has asked for consent before it tells.
+    [("browser", how) for how in UNWILLING] + [("server", how) for how in UNWILLING if how != "no signal"],
+)
+@in_world()
+async def test_who_wants_no_more_is_heard_whatever_else_they_refuse(
+    world: World, how: str, sender: str, is_known: bool
+) -> None:
+    if is_known:
+        await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN, "phone": NUMBER}})
+        await world.settle(MINUTE)
+    before = [await world.rows(known) for known in KNOWN]
+    delivered = len(await world.deliveries())
+    traits = {"email": ANN, "plan": "gold", "address": {"city": "Berlin"}} | UNSUBSCRIBE
+    wish = {"type": "identify", "traits": traits, "context": UNWILLING[how], "messageId": "m1"}
+    shopper = world.browser()
+    if sender == "browser":
+        await shopper.post(wish, {"type": "page"} | {"context": UNWILLING[how]})
+        await shopper.post(wish)
+    else:
+        await world.server(wish)
+        await world.server(wish)
+    await world.process()
+    wished = (await world.deliveries())[delivered:]
+    assert [(row["kind"], row["state"], row["reason"]) for row in wished] == [("unsubscribe", "ready", "asked")]
+    (payload,) = await payloads(world, "unsubscribe")
+    (recipient,) = [msgspec.json.decode(row["recipient"]) for row in wished]
+    both = is_known and sender == "server"  # who names no channel wants nothing more on any
+    assert recipient == {"email": ANN} | ({"phone_number": NUMBER} if both else {})
+    assert payload["channels"] == (["email", "sms"] if both else ["email"])
+    assert before == [await world.rows(known) for known in KNOWN], "nobody becomes known by it"
+    await world.settle()
+    assert [row["state"] for row in await world.deliveries() if row["kind"] == "unsubscribe"] == ["delivered"]
+    assert world.sandbox.calls("/api/profile-subscription-bulk-delete-jobs") == [202]
+
+
+@in_world()
+async def test_of_a_refused_call_that_unsubscribes_the_journal_keeps_no_more_than_that(world: World) -> None:
+    shopper = world.browser()
+    shopper.context = {"consent": {"marketing": False}, "page": {"url": "https://s.example/secret"}}
+    traits = {"email": ANN, "city": "Berlin", "subscribe": False}
+    await shopper.post({"type": "identify", "userId": "customer-7", "traits": traits})
+    await shopper.post({"type": "track", "event": "Checkout Started", "properties": {"email": BOB, "subscribe": False}})
+    rows = await world.store.entries("shop", 0, 100)
+    kept = msgspec.json.encode(rows).decode()
+    assert ANN in kept
+    for else_ in ("Berlin", "customer-7", "secret", BOB, "Chrome", "127.0.0.1"):
+        assert else_ not in kept
+    await world.process()
+    assert (await world.sums())["dropped no_consent"] == 2
+
+
+@pytest.mark.parametrize("how", UNWILLING)
+@in_world()
+async def test_nobody_else_is_unsubscribed_in_this_way(world: World, how: str) -> None:
+    """By a customer's ID or by the cookie a browser names nobody, and by somebody else's number it does not either."""
+    await world.server({"type": "identify", "userId": "bob", "traits": {"email": BOB, "phone": NUMBER}})
+    shopper = world.browser()
+    await shopper.identify("bob", email=BOB)
+    await world.settle(HOUR)
+    shopper.context = UNWILLING[how]
+    await shopper.identify("bob", **UNSUBSCRIBE)
+    await shopper.identify(**UNSUBSCRIBE)
+    await shopper.identify(email=ANN, phone=NUMBER, properties={"subscribe": False, "consent": ["sms"]})
+    await world.process()
+    assert {fate[1:] for fate in await changes(world)} == {("suppressed", "unproven")}
+
+
+@in_world(forward=Forward.SHADOW)
+async def test_a_shop_that_watches_unsubscribes_nobody(world: World) -> None:
+    await world.browser(**{"Sec-GPC": "1"}).identify(email=ANN, **UNSUBSCRIBE)
+    await world.process()
+    assert await world.fates() == [("unsubscribe", "suppressed", "shadow")]
+
+
+@in_world()
+async def test_who_has_unsubscribed_under_privacy_control_may_come_back(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    await shopper.post({"type": "identify", "traits": {"email": ANN} | UNSUBSCRIBE, "context": {"gpc": True}})
+    await world.settle(HOUR)
+    await shopper.identify(email=ANN, **SUBSCRIBE)
+    await world.process()
+    assert [kind for kind, _, _ in await changes(world)] == ["subscribe", "unsubscribe", "subscribe"]
+
+
 @in_world()
 async def test_a_repeated_call_asks_once(world: World) -> None:
     wish = {"type": "group", "userId": "7", "groupId": LIST, "messageId": "m1", "context": {"traits": {"email": ANN}}}

@@ -136,6 +136,93 @@ async def test_signing_out_in_one_browser_holds_for_what_was_derived_from_it(wor
     assert world.received(CART) == []
 
 
+CLIENT = {"shopify": {"clientId": "client-id-of-shopify"}}
+
+
+@pytest.mark.parametrize("is_own", [False, True], ids=["derived", "logged in again"])
+@pytest.mark.parametrize("context", [GA, CLIENT], ids=["_ga", "client ID"])
+@in_world()
+async def test_signing_out_holds_for_the_jar_that_the_browser_had_before(
+    world: World, context: dict[str, Any], is_own: bool
+) -> None:
+    shopper = await known(world, context)
+    await world.settle(HOUR)
+    shopper.lose_everything()
+    await shopper.add_to_cart()
+    if is_own:
+        await shopper.identify(email=ANN)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    await world.settle(HOUR)
+    await shopper.sign_out()
+    await world.settle(HOUR)
+    await shopper.add_to_cart()  # whoever is next
+    await world.settle(HOUR)
+    shopper.lose_everything()
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    await shopper.identify(email=BOB)
+    await world.pass_hold()
+    assert world.emails(CART)[1:] == [BOB], "his own visit's cart alone: of the other nobody can say whose it is"
+
+
+@in_world()
+async def test_what_waited_before_a_sign_out_is_not_the_next_persons(world: World) -> None:
+    shopper = await known(world, GA)
+    await shopper.identify(email=BOB)
+    await world.settle(DAY)
+    shopper.lose_everything()
+    await shopper.add_to_cart()
+    await world.settle()
+    assert ("Added to Cart", "waiting", "shared_device") in await world.fates()
+    await shopper.sign_out()
+    await shopper.identify(email=CLEO)
+    await world.pass_hold()
+    assert world.received(CART) == []
+
+
+@in_world()
+async def test_signing_out_on_the_page_holds_for_the_pixel_in_the_same_browser(world: World) -> None:
+    page, pixel = await known(world, CLIENT), await known(world, CLIENT)
+    await world.settle(HOUR)
+    await page.sign_out()
+    await pixel.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await world.settle(HOUR)
+    await pixel.identify(email=BOB)
+    await pixel.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART)[-1:] == [BOB], "who signs in afterwards is there"
+    assert ANN not in world.emails(CART)
+
+
+@in_world()
+async def test_signing_out_on_one_device_leaves_the_other_that_opened_the_same_checkout_alone(world: World) -> None:
+    context = {"shopify": {"checkoutToken": "checkout-token-1234567"}}
+    computer, phone = await known(world, context), await known(world, context)
+    await world.settle(HOUR)
+    await computer.sign_out()
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_who_signs_in_in_another_jar_after_the_sign_out_is_there(world: World) -> None:
+    shopper = await known(world, CLIENT)
+    await world.settle(HOUR)
+    shopper.lose_everything()
+    await shopper.post({"type": "page"})
+    await shopper.sign_out()
+    await world.settle(MINUTE)
+    await known(world, CLIENT, BOB)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [BOB]
+
+
 @in_world()
 async def test_global_privacy_control_ties_no_browsers(world: World) -> None:
     await known(world, GA)
@@ -418,6 +505,36 @@ async def test_a_cart_filled_before_somebody_has_signed_out_stays_theirs(world: 
     await tablet.identify(email=BOB)
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["Klaviyo has it", "Klaviyo has it not"])
+@in_world()
+async def test_a_cart_that_klaviyo_may_have_stays_whose_it_was(world: World, is_kept: bool) -> None:
+    tablet = await known(world, {})
+    await world.settle(DAY)
+    await tablet.add_to_cart()
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    await world.sandbox.script("/api/events", status=503, after_effect=is_kept)
+    await world.sender.deliver_next()
+    await tablet.identify(email=BOB)
+    await world.settle(DAY)
+    assert world.emails(CART) == [ANN], "under another person it would be there twice"
+
+
+@in_world()
+async def test_a_wrong_address_that_klaviyo_may_have_is_not_tried_again(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify(email="amn@mail.com")
+    await shopper.add_to_cart()
+    await world.process()
+    world.clock.advance(world.site.hold_seconds)
+    await world.sandbox.script("/api/events", status=503)
+    await world.settle()
+    await shopper.identify(email=ANN)
+    await world.settle(DAY)
+    assert world.received(CART) == []
+    assert ("Added to Cart", "suppressed", "address_corrected") in await world.fates()
 
 
 @in_world()

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -778,6 +779,91 @@ async def test_consent_withdrawn_stops_what_has_not_left_and_unties(world: World
     await shopper.add_to_cart()  # consent is not denied any more
     await world.pass_hold()
     assert world.received() == []
+
+
+NO, YES = ({"consent": {"marketing": choice}} for choice in (False, True))
+
+
+@in_world()
+async def test_consent_withdrawn_holds_for_the_jar_that_the_browser_had_before(world: World) -> None:
+    shopper = world.browser()
+    shopper.context = {"cookies": {"_ga": "GA1.1.1234567890.1700000000"}}
+    await shopper.identify(email=ANN)
+    await world.settle(MINUTE)
+    await shopper.add_to_cart()
+    await world.process()
+    world.clock.advance(10)
+    shopper.lose_everything()
+    await shopper.post({"type": "page"})
+    await shopper.post({"type": "page", "context": NO})
+    await world.pass_hold()
+    assert ("Added to Cart", "suppressed", "consent_withdrawn") in await world.fates()
+    await shopper.add_to_cart()  # consent is not denied any more
+    await world.pass_hold()
+    shopper.lose_everything()
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await shopper.identify(email=ANN)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert ANN in world.emails(CART), "a sign from after the refusal counts"
+
+
+@in_world()
+async def test_a_refusal_that_arrives_again_takes_nothing_that_was_said_since(world: World) -> None:
+    shopper = world.browser()
+    await shopper.post({"type": "page"})
+    refusal = world.dated({"type": "page", "context": NO})
+    await shopper.post(refusal)
+    await world.settle(MINUTE)
+    await shopper.post({"type": "identify", "traits": {"email": ANN}, "context": YES})
+    await shopper.add_to_cart()
+    await world.settle(10)
+    await shopper.post(refusal)
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_a_refusal_that_is_processed_late_holds_from_when_it_was_said(world: World) -> None:
+    shopper = world.browser()
+    await shopper.post({"type": "page"})
+    await world.process()
+    await shopper.post({"type": "page", "context": NO})
+    world.clock.advance(30)
+    await shopper.post({"type": "identify", "traits": {"email": ANN}, "context": YES})
+    world.clock.advance(5 * MINUTE)
+    await world.process()
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)])
+@in_world()
+async def test_in_whatever_order_they_arrive_a_refusal_parts_before_from_after(
+    world: World, order: tuple[int, int, int]
+) -> None:
+    shopper = world.browser()
+    await shopper.post({"type": "page"})
+    await world.settle(HOUR)
+    cart = {"type": "track", "event": "Product Added", "properties": LAMP}
+    said: list[list[dict[str, Any]]] = [
+        [{"type": "identify", "traits": {"email": BOB}, "ago": 31 * 60.0}, cart | {"ago": 31 * 60.0}],
+        [{"type": "page", "context": NO, "ago": 20 * 60.0}],
+        [{"type": "identify", "traits": {"email": ANN}, "ago": MINUTE}, cart | {"ago": MINUTE}],
+    ]
+    for n in order:
+        await shopper.post(*said[n])
+        await world.process()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    carts = [fate[1:] for fate in await world.fates() if fate[0] == "Added to Cart"]
+    assert ("suppressed", "consent_withdrawn") in carts
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN, ANN], "what was known before the refusal names nobody any more"
 
 
 @pytest.mark.parametrize("how", ["header", "context"])

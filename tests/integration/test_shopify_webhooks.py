@@ -12,7 +12,7 @@ from relay.errors import StoreBusy, StoreUnavailable
 from relay.store.rows import Entry
 from tests import factories, shopify
 from tests.integration.door import Answer, Door
-from tests.integration.world import CART, LAMP, MINUTE, ORDERED, World, in_world
+from tests.integration.world import CART, LAMP, MINUTE, ORDERED, World, in_world, iso
 
 PATH = "/webhooks/shopify"
 STARTED, REFUNDED, CANCELLED = (
@@ -303,6 +303,52 @@ async def test_staff_ordering_for_a_customer_give_away_no_browser(world: World) 
     await world.pass_hold()
     assert world.emails(ORDERED) == [ANN]
     assert world.received(CART) == []
+
+
+@pytest.mark.parametrize("how", ["GPC", "GPC in the context", "refusal"])
+@pytest.mark.parametrize("what", ["handle", "cart"])
+@in_world()
+async def test_a_browser_that_is_to_be_left_alone_is_not_tied_by_its_order(world: World, how: str, what: str) -> None:
+    phone = world.browser()
+    phone.context = {"shopify": {"cartToken": "hWN1xPt0ken"}}
+    await phone.post({"type": "page"})
+    world.clock.advance(1)
+    if how == "GPC":
+        phone.http.headers["Sec-GPC"] = "1"
+    elif how == "refusal":
+        await phone.add_to_cart()
+        await world.process()
+        world.clock.advance(1)
+    phone.context |= {"gpc": True} if how == "GPC in the context" else {}
+    await phone.add_to_cart(**({"context": {"consent": {"marketing": False}}} if how == "refusal" else {}))
+    await world.process()
+
+    async def report() -> None:
+        assert phone.handle is not None
+        if what == "handle":
+            now = iso(world.clock.now())
+            order = shopify.order(created_at=now, processed_at=now)
+            await world.shopify("orders/create", shopify.with_handle(order, phone.handle))
+            return
+        order = {"order_id": "1042", "total": 20, "products": [LAMP], "email": ANN, "cart_token": "hWN1xPt0ken"}
+        await world.server({"type": "track", "event": "Order Completed", "properties": order})
+
+    await report()
+    await world.pass_hold()
+    assert await world.rows("SELECT * FROM links") == []
+    assert world.received(CART) == []
+    # The browser says something else: from then on it is tied again, and what was done before stays untold.
+    phone.http.headers.pop("Sec-GPC", None)
+    phone.context.pop("gpc", None)
+    world.clock.advance(60)
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await report()
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert set(world.emails(CART)) == {ANN}
+    assert len(world.emails(CART)) == 2
 
 
 @in_world()

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from relay.config import Consent
-from relay.model import Trust
-from relay.pipeline.consent import EVERYTHING, NOTHING, OWN_RECORDS, Permission, bare, is_denied, permission
+from relay.model import Message, Trust
+from relay.pipeline.consent import EVERYTHING, NOTHING, OWN_RECORDS, Permission, bare, is_denied, is_given, permission
+from relay.pipeline.withheld import remains
 
 AUTO, REQUIRED, ASSUMED = Consent.AUTO, Consent.REQUIRED, Consent.ASSUMED
 BROWSER, SERVER, KLAVIYO = Trust.BROWSER, Trust.SERVER, Trust.KLAVIYO
@@ -107,3 +108,66 @@ def test_a_no_is_told_from_silence() -> None:
     assert is_denied({"consent": {"marketing": False}})
     assert not is_denied({"consent": ASKED})
     assert not is_denied({})
+
+
+def test_only_a_plain_yes_is_a_yes_that_was_given() -> None:
+    assert is_given({"consent": {"marketing": True}})
+    assert not any(is_given({"consent": {"marketing": value}}) for value in (False, None, "true", 1))
+    assert not is_given({})
+
+
+# What the journal keeps of a call without permission
+
+REFUSED = {"consent": {"marketing": False}, "page": {"url": "https://shop.example/secret"}, "ip": "203.0.113.9"}
+BARE = {"consent": {"marketing": False}}
+
+
+def body(type_: str = "identify", **fields: Any) -> dict[str, Any]:
+    context = REFUSED | fields.pop("context", {})
+    return remains(Message(type=type_, message_id="m", occurred_at=1.0, context=context, **fields), BROWSER)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"traits": {"email": "ann@mail.com"}}, id="no word of it"),
+        pytest.param({"traits": {"email": "ann@mail.com", "subscribe": True}}, id="signing up"),
+        pytest.param({"traits": {"email": "ann@mail.com", "subscribe": "false"}}, id="a text"),
+        pytest.param({"type_": "track", "event": "x", "traits": {"subscribe": False}}, id="an event"),
+    ],
+)
+def test_of_a_call_that_unsubscribes_nobody_nothing_is_kept(fields: dict[str, Any]) -> None:
+    assert body(**fields) == {"event": "withheld", "context": BARE}
+
+
+def test_of_one_that_unsubscribes_stay_the_words_and_whom_they_are_for() -> None:
+    words = {"subscribe": False, "consent": ["sms"], "listId": "Y6nRLr"}
+    traits = {"email": "ann@mail.com", "plan": "gold", "address": {"city": "Berlin", "country": "DE"}}
+    kept = body(
+        user_id="customer-7",
+        traits=traits | {"properties": words | {"age": 40}},
+        integrations={"All": False, "Klaviyo": {"listId": "Y6nRLr", "fieldsToUnset": ["plan"]}, "Mixpanel": {"a": 1}},
+    )
+    assert kept == {
+        "event": "withheld",
+        "context": BARE,
+        "traits": {"email": "ann@mail.com", "address": {"country": "DE"}, "properties": words},
+        "groupId": None,
+        "integrations": {"All": False, "Klaviyo": {"listId": "Y6nRLr"}},
+    }
+
+
+def test_the_member_of_a_group_is_kept_from_the_context() -> None:
+    member = {"traits": {"email": "ann@mail.com", "age": 40}}
+    kept = body("group", group_id="Y6nRLr", traits={"subscribe": False, "email": "hq@company.com"}, context=member)
+    assert kept["context"] == BARE | {"traits": {"email": "ann@mail.com"}}
+    assert kept["groupId"] == "Y6nRLr"
+
+
+@pytest.mark.parametrize(
+    ("user_id", "trust", "is_kept"),
+    [("customer-7", BROWSER, False), ("ann@mail.com", BROWSER, True), ("customer-7", SERVER, True)],
+)
+def test_a_customers_id_is_kept_where_it_is_heard(user_id: str, trust: Trust, is_kept: bool) -> None:
+    message = Message(type="identify", message_id="m", occurred_at=1.0, user_id=user_id, traits={"subscribe": False})
+    assert ("userId" in remains(message, trust)) is is_kept

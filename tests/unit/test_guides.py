@@ -12,7 +12,7 @@ from relay.identity.identifiers import IdentifierKind
 from relay.identity.measure import FEWEST_LABELS
 from relay.identity.resolve import SESSION_SECONDS
 from relay.identity.traces import CART_SECONDS, HANDOVER_SECONDS, RULES, TraceKind
-from relay.store.links import SIGNED_OUT, UNLINKED
+from relay.store.links import CONSENT_WITHDRAWN, SIGNED_OUT, UNLINKED
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "relay" / "guides").glob("*.md"))
@@ -115,7 +115,7 @@ def test_the_measure_is_the_guides() -> None:
 
 def test_every_ending_of_a_tie_is_worded() -> None:
     """Wherever the code ends a tie, the reason it gives has words."""
-    written = {SIGNED_OUT, UNLINKED}
+    written = {SIGNED_OUT, CONSENT_WITHDRAWN, UNLINKED}
     for path in (ROOT / "relay" / "pipeline").glob("*.py"):
         ends = re.findall(r"(?:untie|unlink|end_evidence)\([^)]*reason=\"(\w+)\"", path.read_text())
         written |= set(ends)

@@ -21,7 +21,7 @@ PURE = {
     "relay.pipeline.canonical", "relay.pipeline.vocabulary", "relay.pipeline.products", "relay.pipeline.shopify",
     "relay.pipeline.values", "relay.pipeline.consent", "relay.pipeline.decide", "relay.pipeline.addresses",
     "relay.pipeline.instructions", "relay.pipeline.optin", "relay.pipeline.metrics", "relay.pipeline.pages",
-    "relay.pipeline.event_lists",
+    "relay.pipeline.event_lists", "relay.pipeline.withheld",
     "relay.klaviyo.mapping", "relay.klaviyo.custom", "relay.klaviyo.links", "relay.klaviyo.patches",
     "relay.klaviyo.traits",
     "relay.klaviyo.properties", "relay.klaviyo.profiles", "relay.klaviyo.limits", "relay.klaviyo.currencies",

@@ -4,7 +4,7 @@ import pytest
 
 from relay.identity.evidence import Evidence, Recognition
 from relay.identity.identifiers import PRECEDENCE, Identifier, IdentifierKind
-from relay.identity.resolve import SESSION_SECONDS, Link, Owner, Plan, late, plan, resolve
+from relay.identity.resolve import SESSION_SECONDS, Link, Neighbour, Owner, Plan, late, plan, resolve, still_said
 from relay.model import Reason, Trust
 
 NOW = 1_000_000.0
@@ -82,6 +82,37 @@ def test_the_strongest_sign_of_the_person_is_named() -> None:
 )
 def test_what_is_not_decided_has_no_confidence(links: list[Link]) -> None:
     assert resolve(links, Recognition.COOKIE, NOW).confidence == 0.0
+
+
+# What do the browser's other jars still say?
+
+
+@pytest.mark.parametrize(
+    ("ended_ago", "theirs_ended_ago", "still"),
+    [
+        pytest.param(None, None, ["A", "B"], id="nobody has signed out"),
+        pytest.param(50, None, ["B"], id="here, after one and before the other"),
+        pytest.param(100, None, ["B"], id="here, at the moment of the one's sign"),
+        pytest.param(10, None, [], id="here, after both"),
+        pytest.param(None, 50, ["B"], id="in a third jar"),
+        pytest.param(10, 50, [], id="the latest counts"),
+    ],
+)
+def test_a_sign_out_in_one_jar_holds_for_all_of_them(
+    ended_ago: float | None, theirs_ended_ago: float | None, still: list[str]
+) -> None:
+    jars = [
+        Neighbour(visitor_id="a", evidence=Evidence.ANALYTICS, links=[link("A", FORM, 100)]),
+        Neighbour(visitor_id="b", evidence=Evidence.CLICK, links=[link("B", FORM, 20)]),
+        Neighbour(
+            visitor_id="c",
+            evidence=Evidence.ANALYTICS,
+            links=[],
+            ended_at=0.0 if theirs_ended_ago is None else NOW - theirs_ended_ago,
+        ),
+    ]
+    said = still_said(jars, 0.0 if ended_ago is None else NOW - ended_ago)
+    assert [each.person_id for other in said for each in other.links] == still
 
 
 # Whose is an earlier, waiting event, once a person has given a sign?
