@@ -19,7 +19,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, is_strong, plan, proven, resolve
 from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
-from relay.pipeline import labels, recall, suspect
+from relay.pipeline import carts, labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.late import release
 from relay.pipeline.links import follow_exchange
@@ -27,6 +27,7 @@ from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
 from relay.store.links import SIGNED_OUT
+from relay.store.traces import CartCall
 
 log = logging.getLogger("relay.identity")
 
@@ -52,7 +53,11 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         is_new_trace = False
     else:
         is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
+        for call in carts.answered(tx, site.site_id, visitor_id, sender):
+            _tie_by_call(tx, site, visitor_id, call, message, sender)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
+    if direct is not None and visitor_id is None and claims.is_author:
+        carts.remember(tx, site.site_id, message, sender, direct)
     if visitor_id is not None:
         follow_exchange(tx, site, message, claims, sender, visitor_id)
     if is_new_trace and visitor_id is not None:
@@ -76,12 +81,41 @@ def _note_traces(tx: Transaction, site: Site, sender: Sender, visitor_id: str, a
     return any(noted)
 
 
+def _tie_by_call(
+    tx: Transaction, site: Site, visitor_id: str, call: CartCall, message: Message, sender: Sender
+) -> None:
+    """Tie the browser that turns out to have had the cart a server has spoken of, as of then."""
+    graph, site_id = tx.graph, site.site_id
+    if not graph.is_known(site_id, call.person_id):
+        return  # erased since
+    person_id = graph.canonical(site_id, call.person_id)
+    then = msgspec.structs.replace(message, message_id=call.message_id, occurred_at=call.at)
+    sender = msgspec.structs.replace(sender, recognition=Recognition.CART)
+    _tie(tx, site, visitor_id, person_id, call.evidence, then, sender, is_known=True)
+    link = Link(
+        person_id=person_id,
+        evidence=call.evidence,
+        first_at=call.at,
+        last_at=call.at,
+        message_id=call.message_id,
+        sendable=graph.is_sendable(site_id, person_id),
+    )
+    named = proven(link, Recognition.DIRECT)
+    recall.for_sign(tx, site, visitor_id, named, Claims(), at=call.at, now=sender.now)
+    if link.sendable:
+        release(tx, site, person_id, sign_at=call.at, sender=sender)
+
+
 def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
     """A server's call about a cart comes from the browser that has it, where that is certain."""
     if sender.trust is not Trust.SERVER:
         return sender
-    carts = [trace for trace in sender.traces if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)]
-    visitor_id = holder([tx.traces.jars(site.site_id, cart) for cart in carts], at)
+    jars = [
+        tx.traces.jars(site.site_id, trace)
+        for trace in sender.traces
+        if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
+    ]
+    visitor_id = holder(jars, at)
     if visitor_id is None:
         return sender
     return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
