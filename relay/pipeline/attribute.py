@@ -170,7 +170,8 @@ def _apply_claims(
     planned = plan(identifiers, owners, sender.trust)
     if claims.is_merge and (gone := _merged_away(tx, site, owners, claims)) is not None:
         # Two customers with an address each stay two by any other word; by this one they are one, until it is revoked.
-        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys((*planned.unite, gone))))
+        united = [each for each in (*planned.unite, gone) if each != planned.person_id]
+        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys(united)))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     for other in planned.unite:
