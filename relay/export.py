@@ -80,6 +80,7 @@ def _held(tx: Transaction, site_id: str, identifiers: Sequence[Identifier]) -> t
         "events": held.events(site_id, who.persons, who.tenures),
         "deliveries": held.deliveries(site_id, who.persons, who.tenures),
         "traces": held.traces(site_id, who.tenures),
+        "cart_calls": held.cart_calls(site_id, who.persons),
         "unties": held.unties(site_id, who.tenures),
         "suspicions": held.suspicions(site_id, who.persons, own),
         "sketches": held.sketches(site_id, own),

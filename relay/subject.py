@@ -7,12 +7,15 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
+from relay.identity.evidence import STRONG, WORTH
 from relay.identity.identifiers import Identifier, IdentifierKind, normal_email
 from relay.identity.tenure import Tenure, Term, tenure
 from relay.store.base import Transaction
 
 #: One person: by an e-mail address as it was typed, by an identifier in its normal form, or by several of theirs.
 Whom = str | Identifier | Collection[Identifier]
+#: Ties that ended so were wrong all along.
+_WRONG = frozenset({"unlinked", "corrected", "unknown_kx"})
 
 
 class Asker(StrEnum):
@@ -80,10 +83,6 @@ def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> 
     )
 
 
-#: Ties that ended so were wrong all along.
-_WRONG = frozenset({"unlinked", "corrected", "unknown_kx"})
-
-
 def _tenures(tx: Transaction, site_id: str, persons: Sequence[str]) -> Iterator[Tenure]:
     """When each visitor that is or was tied to the persons was theirs: what others did in it is not."""
     for visitor in dict.fromkeys(link["visitor_id"] for link in tx.holdings.links(site_id, persons)):
@@ -92,6 +91,7 @@ def _tenures(tx: Transaction, site_id: str, persons: Sequence[str]) -> Iterator[
                 is_theirs=tie.person_id in persons,
                 since=tie.first_at,
                 until=math.inf if tie.ended_at is None else tie.ended_at,
+                is_strong=WORTH[tie.evidence].strength >= STRONG,
             )
             for tie in tx.history.ties(site_id, visitor)
             if tie.end_reason not in _WRONG

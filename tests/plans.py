@@ -25,6 +25,7 @@ SMALL = {
     "privacy_requests": "a row a shop's request about a customer",
     "audit": "a row a request about personal data",
     "claims": "a row an address of the last day",
+    "cart_calls": "a row an order or checkout of the last day whose browser was not known",
     "unsealed": "a row a table of an old database",
     "sqlite_sequence": "SQLite's own",
     "mine": "no table: the values of one visitor",

@@ -3,7 +3,8 @@
 Invariants kept here:
 - a browser is a person's from their first sign until they sign out, or until another person gives a sign;
 - what came before the first sign of anybody is the first person's: so late identity sees it too;
-- while two are signed in, and between one's end and the next one's sign, it is nobody's.
+- while two are signed in, and between one's end and the next one's sign, it is nobody's;
+- where anybody has named themselves, who is known by an opened link alone counts for nothing: the mail was passed on.
 """
 
 import math
@@ -19,6 +20,7 @@ class Term(Struct, frozen=True, kw_only=True):
     is_theirs: bool
     since: float
     until: float
+    is_strong: bool = True  #: it names its person by itself
 
 
 class Tenure(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ class Tenure(Struct, frozen=True, kw_only=True):
 def tenure(visitor_id: str, terms: Iterable[Term]) -> Tenure | None:
     """When the visitor was the person's and nobody else's, by all its ``terms``; None if it never was."""
     terms = list(terms)
+    terms = [term for term in terms if term.is_strong] or terms
     theirs = [term for term in terms if term.is_theirs]
     if not theirs:
         return None

@@ -219,7 +219,9 @@ def holder(sightings: Sequence[Sequence[Sighting]], at: float) -> str | None:
         may_be_at_work = at - jar.last_at <= CART_SECONDS + NOTE_EVERY_SECONDS
         if may_be_at_work or not _is_one_browser(jar, latest):
             return None
-    return latest.visitor_id if abs(at - latest.last_at) <= CART_SECONDS else None
+    # What it did hours before or after says nothing of the order.
+    seen_at = [each for jar in jars if jar.visitor_id == latest.visitor_id for each in (jar.first_at, jar.last_at)]
+    return latest.visitor_id if any(-CART_SECONDS <= seen - at <= THANKS_SECONDS for seen in seen_at) else None
 
 
 def is_handover(one: Sighting, other: Sighting) -> bool:

@@ -17,7 +17,7 @@ from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Owner, Resolution, plan, proven, resolve
 from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
-from relay.pipeline import endings, labels, recall, suspect
+from relay.pipeline import carts, endings, labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
 from relay.pipeline.growth import watched
 from relay.pipeline.late import release
@@ -25,6 +25,7 @@ from relay.pipeline.links import follow_exchange
 from relay.pipeline.sender import Sender
 from relay.pipeline.whose import neighbours, whose
 from relay.store.base import Transaction
+from relay.store.traces import CartCall
 
 
 class Attribution(Struct, frozen=True, kw_only=True):
@@ -48,7 +49,12 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         is_new_trace = False
     else:
         is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
+        if not endings.is_left_alone(tx, site, visitor_id):
+            for call in carts.answered(tx, site.site_id, visitor_id, sender):
+                _tie_by_call(tx, site, visitor_id, call, message, sender)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
+    if direct is not None and visitor_id is None and claims.is_author:
+        carts.remember(tx, site.site_id, message, sender, direct)
     if visitor_id is not None:
         follow_exchange(tx, site, message, claims, sender, visitor_id)
     if is_new_trace and visitor_id is not None:
@@ -72,12 +78,41 @@ def _note_traces(tx: Transaction, site: Site, sender: Sender, visitor_id: str, a
     return any(noted)
 
 
+def _tie_by_call(
+    tx: Transaction, site: Site, visitor_id: str, call: CartCall, message: Message, sender: Sender
+) -> None:
+    """Tie the browser that turns out to have had the cart a server has spoken of, as of then."""
+    graph, site_id = tx.graph, site.site_id
+    if not graph.is_known(site_id, call.person_id):
+        return  # erased since
+    person_id = graph.canonical(site_id, call.person_id)
+    then = msgspec.structs.replace(message, message_id=call.message_id, occurred_at=call.at)
+    sender = msgspec.structs.replace(sender, recognition=Recognition.CART)
+    _tie(tx, site, visitor_id, person_id, call.evidence, then, sender, is_known=True)
+    link = Link(
+        person_id=person_id,
+        evidence=call.evidence,
+        first_at=call.at,
+        last_at=call.at,
+        message_id=call.message_id,
+        sendable=graph.is_sendable(site_id, person_id),
+    )
+    named = proven(link, Recognition.DIRECT)
+    recall.for_sign(tx, site, visitor_id, named, Claims(), at=call.at, now=sender.now)
+    if link.sendable:
+        release(tx, site, person_id, sign_at=call.at, sender=sender)
+
+
 def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
     """A server's call about a cart comes from the browser that has it, where that is certain."""
     if sender.trust is not Trust.SERVER:
         return sender
-    carts = [trace for trace in sender.traces if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)]
-    visitor_id = holder([tx.traces.jars(site.site_id, cart) for cart in carts], at)
+    jars = [
+        tx.traces.jars(site.site_id, trace)
+        for trace in sender.traces
+        if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
+    ]
+    visitor_id = holder(jars, at)
     if visitor_id is None or endings.is_left_alone(tx, site, visitor_id):
         return sender
     return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
@@ -116,7 +151,8 @@ def _apply_claims(
     planned = plan(identifiers, owners, sender.trust)
     if claims.is_merge and (gone := _merged_away(tx, site, owners, claims)) is not None:
         # Two customers with an address each stay two by any other word; by this one they are one, until it is revoked.
-        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys((*planned.unite, gone))))
+        united = [each for each in (*planned.unite, gone) if each != planned.person_id]
+        planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys(united)))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     if planned.unite:

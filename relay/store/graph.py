@@ -73,10 +73,11 @@ class Graph(Identifiers, Links):
         )  # fmt: skip
 
     def forget(self, site_id: str, person_id: str) -> None:
-        """Erase the person: identifiers, links, traits, merges. See ``Privacy.remember_erasure``."""
+        """Erase the person: identifiers, links, calls about carts, traits, merges. See ``Privacy.remember_erasure``."""
         for member in self.everybody(site_id, person_id):
             self._sql("DELETE FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM links WHERE site_id = ? AND person_id = ?", (site_id, member))
+            self._sql("DELETE FROM cart_calls WHERE site_id = ? AND person_id = ?", (site_id, member))
             self._sql("DELETE FROM persons WHERE site_id = ? AND person_id = ?", (site_id, member))
             for column in ("source_id", "target_id"):
                 self._sql(f"DELETE FROM merges WHERE site_id = ? AND {column} = ?", (site_id, member))

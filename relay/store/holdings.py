@@ -103,6 +103,12 @@ class Holdings:
         rows = self._rows("traces", columns, site_id, {"visitor_id": _visitors(tenures)}, "visitor_id, kind")
         return _within(tenures, rows, "first_at")
 
+    def cart_calls(self, site_id: str, persons: Sequence[str]) -> list[Row]:
+        """What the shop's server has said of carts of theirs, within the last day, whose browser was not known."""
+        columns = "kind, message_id, person_id, evidence, at, noted_at"
+        rows = self._rows("cart_calls", columns, site_id, {"person_id": persons}, "at, kind")
+        return [_renamed(row, at="called_at") for row in rows]
+
     def unties(self, site_id: str, tenures: Sequence[Tenure]) -> list[Row]:
         """When and why ties of these browsers were taken back."""
         rows = self._rows("unties", "visitor_id, reason, at", site_id, {"visitor_id": _visitors(tenures)}, "at")

@@ -108,7 +108,7 @@ class Requests:
 
 #: The tables that hold something of customers.
 ERASED = (
-    *("identifiers", "links", "merges", "unties", "traces", "claims", "persons"),
+    *("identifiers", "links", "merges", "unties", "traces", "claims", "cart_calls", "persons"),
     *("sketches", "terms", "suspicions"),
     *("failures", "proofs", "deliveries", "events", "scrubs"),
 )

@@ -3,10 +3,24 @@
 Values are kept as keyed hashes. Which of these visitors are one browser is for ``identity.traces`` to say.
 """
 
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from relay.identity.evidence import Evidence
 from relay.identity.tenure import Tenure
 from relay.identity.traces import ENOUGH, NOTE_EVERY_SECONDS, Sighting, Trace, TraceKind
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
+
+
+class CartCall(Struct, frozen=True, kw_only=True):
+    """What a shop's server has said of a cart: whose it is, by which evidence, at what time (epoch seconds)."""
+
+    message_id: str
+    person_id: str
+    evidence: Evidence
+    at: float
 
 
 class Traces:
@@ -98,6 +112,41 @@ class Traces:
         ).fetchone()
         return row is not None
 
+    def note_call(self, site_id: str, carts: Sequence[Trace], call: CartCall, *, now: float) -> None:
+        """A server has spoken of these carts, and no browser is known to have had them."""
+        for cart in carts:
+            self._sql(
+                "INSERT INTO cart_calls (site_id, kind, hash, message_id, person_id, evidence, at, noted_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (site_id, kind, hash, message_id) DO NOTHING",
+                (
+                    *(site_id, cart.kind, self._hash(site_id, cart)),
+                    *(call.message_id, call.person_id, call.evidence, call.at, now),
+                ),
+            )
+
+    def calls(self, site_id: str, cart: Trace) -> list[CartCall]:
+        """What servers have said of this cart lately, up to ``ENOUGH``."""
+        rows = self._sql(
+            "SELECT message_id, person_id, evidence, at FROM cart_calls WHERE site_id = ? AND kind = ? AND hash = ?"
+            " ORDER BY message_id LIMIT ?",
+            (site_id, cart.kind, self._hash(site_id, cart), ENOUGH),
+        ).fetchall()
+        return [
+            CartCall(message_id=message_id, person_id=person_id, evidence=Evidence(evidence), at=at)
+            for message_id, person_id, evidence, at in rows
+        ]
+
+    def jars_of_call(self, site_id: str, call: CartCall) -> list[list[Sighting]]:
+        """The jars in which each cart or checkout of the call was seen."""
+        rows = self._sql(
+            "SELECT kind, hash FROM cart_calls WHERE site_id = ? AND message_id = ?", (site_id, call.message_id)
+        ).fetchall()
+        return [self._jars(site_id, kind, digest) for kind, digest in rows]
+
+    def end_call(self, site_id: str, message_id: str) -> None:
+        """The browser of this call is known now."""
+        self._sql("DELETE FROM cart_calls WHERE site_id = ? AND message_id = ?", (site_id, message_id))
+
     def claims(self, site_id: str, address: str, *, at: float, window: float) -> int:
         """How many new identifiers the address has brought in the current window."""
         row = self._sql(
@@ -125,6 +174,7 @@ class Traces:
     def delete(self, site_id: str, *, seen_before: float, claimed_before: float) -> int:
         """Retention; how many traces went."""
         self._sql("DELETE FROM claims WHERE site_id = ? AND since < ?", (site_id, claimed_before))
+        self._sql("DELETE FROM cart_calls WHERE site_id = ? AND noted_at < ?", (site_id, claimed_before))
         return int(self._sql("DELETE FROM traces WHERE site_id = ? AND last_at < ?", (site_id, seen_before)).rowcount)
 
     def _jars(self, site_id: str, kind: str, digest: bytes) -> list[Sighting]:

@@ -4,9 +4,11 @@ from functools import partial
 
 import pytest
 
+from relay.identity.evidence import Evidence
 from relay.identity.tenure import Tenure
 from relay.identity.traces import NOTE_EVERY_SECONDS, Sighting, Trace, TraceKind
 from relay.store.base import Transaction
+from relay.store.traces import CartCall
 from tests import factories
 from tests.contract.conftest import OpenStore
 from tests.factories import NOW
@@ -82,3 +84,36 @@ def test_what_a_visitor_has_left_while_it_was_a_persons_is_forgotten(opened: Ope
     assert found == [["ann"], ["bob"], ["ann"]]
     sql = "SELECT reason FROM unties ORDER BY reason"
     assert opened.do(lambda tx: [row[0] for row in tx.connection.execute(sql)]) == ["reason 0", "reason 2"]
+
+
+CALL = CartCall(message_id="order", person_id="ann", evidence=Evidence.ORDER, at=NOW)
+CHECKOUT = Trace(TraceKind.CHECKOUT, "640ac4541c951dfd")
+
+
+def test_what_a_server_says_of_a_cart_is_found_by_each_of_its_values_until_it_is_answered(opened: OpenStore) -> None:
+    def look(tx: Transaction) -> list[list[CartCall]]:
+        return [tx.traces.calls("shop", trace) for trace in (CART, CHECKOUT)] + [tx.traces.calls("other", CART)]
+
+    opened.do(lambda tx: tx.traces.note_call("shop", [CART, CHECKOUT], CALL, now=NOW))
+    opened.do(lambda tx: tx.traces.note_call("shop", [CART], CALL, now=NOW + 1))  # told again
+    assert opened.do(look) == [[CALL], [CALL], []]
+    opened.do(lambda tx: use(tx, "ann", 0))
+    jars = opened.do(lambda tx: tx.traces.jars_of_call("shop", CALL))
+    assert sorted([jar.visitor_id for jar in each] for each in jars) == [[], ["ann"]]
+    opened.do(lambda tx: tx.traces.end_call("other", CALL.message_id))
+    assert opened.do(look)[0] == [CALL]
+    opened.do(lambda tx: tx.traces.end_call("shop", CALL.message_id))
+    assert opened.do(look) == [[], [], []]
+
+
+def test_what_a_server_says_of_a_cart_is_kept_for_its_time_and_no_longer_than_its_person(opened: OpenStore) -> None:
+    opened.do(lambda tx: tx.traces.note_call("shop", [CART], CALL, now=NOW))
+    opened.do(lambda tx: tx.traces.delete("shop", seen_before=NOW, claimed_before=NOW))
+    assert opened.do(lambda tx: tx.traces.calls("shop", CART)) == [CALL]
+    opened.do(lambda tx: tx.traces.delete("shop", seen_before=NOW, claimed_before=NOW + 1))
+    assert opened.do(lambda tx: tx.traces.calls("shop", CART)) == []
+    opened.do(lambda tx: tx.traces.note_call("shop", [CART], CALL, now=NOW))
+    opened.do(lambda tx: tx.graph.forget("shop", "bob"))
+    assert opened.do(lambda tx: tx.traces.calls("shop", CART)) == [CALL]
+    opened.do(lambda tx: tx.graph.forget("shop", "ann"))
+    assert opened.do(lambda tx: tx.traces.calls("shop", CART)) == []

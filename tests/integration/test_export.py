@@ -45,7 +45,7 @@ async def test_everything_held_of_a_person_is_handed_out(world: World) -> None:
 TABLES = {
     "identifiers": "identifiers", "persons": "persons", "links": "visitors", "merges": "merges", "events": "events",
     "deliveries": "deliveries", "traces": "traces", "unties": "unties", "suspicions": "suspicions",
-    "sketches": "sketches",
+    "sketches": "sketches", "cart_calls": "cart_calls",
 }  # fmt: skip
 NAMES = {"person_id", "visitor_id", "source_id", "target_id"}
 

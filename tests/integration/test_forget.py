@@ -269,6 +269,21 @@ async def test_what_others_did_after_a_sign_out_stays_theirs(world: World) -> No
     assert world.emails(CART) == [BOB]
 
 
+@in_world()
+async def test_what_was_done_in_a_browser_where_a_mail_of_theirs_was_but_opened_stays(world: World) -> None:
+    _, kx = await world.sandbox.profile(email=ANN)
+    friend = world.browser()
+    await friend.land(kx)
+    await world.settle(MINUTE)
+    await friend.post({"type": "page", "name": "Lamps"})
+    await friend.identify(email=BOB)
+    await world.settle(MINUTE)
+    (visitor,) = {row["visitor_id"] for row in await world.rows("SELECT visitor_id FROM links")}
+    before = (await left_of(world, visitor))["events"]
+    await erase(world)
+    assert (await left_of(world, visitor))["events"] == before
+
+
 # Coming back
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from relay.forget import forget
 from relay.identity import guards
 from relay.identity.evidence import Evidence
 from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, Browser, World, in_world, klaviyo_script
@@ -342,6 +343,7 @@ async def test_a_servers_order_names_no_browser_that_had_its_cart_long_ago(world
     await world.settle(2 * HOUR)
     order = {"order_id": "1042", "total": 20, "products": [LAMP], "email": ANN, "cart_token": TOKEN}
     await world.server({"type": "track", "event": "Order Completed", "properties": order})
+    await world.settle(2 * MINUTE)
     await shopper.add_to_cart()
     await world.pass_hold()
     assert world.received(CART) == []
@@ -364,6 +366,79 @@ async def test_a_servers_order_names_no_browser_where_two_have_had_its_cart(worl
     await world.pass_hold()
     assert world.received(CART) == []
     assert await world.rows("SELECT * FROM links") == []
+
+
+ORDER = {
+    "type": "track",
+    "event": "Order Completed",
+    "properties": {"order_id": "1042", "total": 20, "products": [LAMP], "email": ANN, "cart_token": TOKEN},
+}
+
+
+@pytest.mark.parametrize("first", ["the order", "the cart", "a page without the cart", "an old page"])
+@in_world()
+async def test_an_order_and_its_cart_may_be_told_in_any_order(world: World, first: str) -> None:
+    shopper = world.browser()
+    cart = {"type": "page", "context": {"shopify": {"cartToken": TOKEN}}}
+    if first == "an old page":
+        await shopper.post(cart)
+        await world.settle(DAY)
+    if first == "a page without the cart":
+        await shopper.post({"type": "page"})
+        await world.process()
+    if first == "the cart":
+        await shopper.post(cart)
+        await world.process()
+    world.clock.advance(MINUTE)
+    await world.server(ORDER)
+    await world.process()
+    world.clock.advance(5 * MINUTE)
+    if first != "the cart":
+        await shopper.post(cart | {"ago": 6 * MINUTE})
+        await world.process()
+    (link,) = await world.rows("SELECT * FROM links")
+    assert (link["evidence"], link["first_at"]) == ("order", link["last_at"])
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    assert await world.rows("SELECT * FROM cart_calls") == []
+
+
+@in_world()
+async def test_what_waited_in_the_browser_is_its_buyers_when_the_cart_is_told_late(world: World) -> None:
+    shopper = world.browser()
+    await shopper.add_to_cart()
+    await world.settle(MINUTE)
+    await world.server(ORDER)
+    await world.process()
+    await shopper.post({"type": "page", "ago": 2.0, "context": {"shopify": {"cartToken": TOKEN}}})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
+@pytest.mark.parametrize("why", ["after the order", "two had it", "erased", "long ago", "GPC"])
+@in_world()
+async def test_an_order_that_was_told_first_ties_no_browser_that_may_not_be_its_buyers(world: World, why: str) -> None:
+    cart = {"type": "page", "context": {"shopify": {"cartToken": TOKEN}}}
+    if why == "two had it":
+        await world.browser(**{"User-Agent": SAFARI}).post(cart)
+        await world.settle(2 * HOUR)
+    ordered_at = world.clock.now()
+    await world.server(ORDER)
+    await world.settle(5 * MINUTE)
+    if why == "erased":
+        await forget(world.store, [world.site], ANN, now=world.clock.now())
+    if why == "long ago":
+        world.clock.advance(2 * DAY)
+        await world.keep_house()
+    reader = world.browser(**({"Sec-GPC": "1"} if why == "GPC" else {}))
+    late = {} if why == "after the order" else {"ago": world.clock.now() - ordered_at}
+    await reader.post(cart | late)
+    await world.process()
+    await reader.add_to_cart()
+    await world.pass_hold()
+    assert await world.rows("SELECT * FROM links") == []
+    assert world.received(CART) == []
 
 
 # Guards

@@ -447,6 +447,22 @@ async def test_merged_customers_who_both_have_an_address_are_written_to_by_the_k
 
 
 @in_world()
+async def test_a_kept_customer_without_an_address_is_written_to_at_the_others(world: World) -> None:
+    await world.server({"type": "identify", "userId": "4206822293653", "traits": {"firstName": "Ann"}})
+    await world.server({"type": "identify", "userId": "77", "traits": {"email": ANN}})
+    phone = world.browser()
+    await phone.identify("4206822293653")
+    await world.settle(MINUTE)
+    await world.shopify("customers/merge", shopify.merged())
+    await world.settle(MINUTE)
+    await phone.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+    (merge,) = await world.rows("SELECT source_id, target_id FROM merges")
+    assert merge["source_id"] != merge["target_id"]
+
+
+@in_world()
 async def test_who_names_a_merged_customers_id_in_a_browser_does_not_become_one_with_the_other(world: World) -> None:
     await world.server({"type": "identify", "userId": "4206822293653", "traits": {"email": ANN}})
     stranger = world.browser()

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from relay.identity.tenure import Tenure, Term, tenure
@@ -18,6 +19,11 @@ def bob(since: float, until: float = EVER) -> Term:
     return Term(is_theirs=False, since=since, until=until)
 
 
+def opened(term: Term) -> Term:
+    """A tie by a link alone."""
+    return msgspec.structs.replace(term, is_strong=False)
+
+
 @pytest.mark.parametrize(
     ("terms", "within", "without"),
     [
@@ -32,6 +38,10 @@ def bob(since: float, until: float = EVER) -> Term:
         pytest.param([bob(5, 20), ann(10, 40)], [JUST_AFTER, 40], [5, 10, 20], id="another went when they were there"),
         pytest.param([bob(5), ann(10, 40)], [], [0, 5, 10, 20, 40], id="another was there all the time"),
         pytest.param([bob(1, 2), ann(10), bob(30)], [10, 29], [2, 5, 30], id="between two"),
+        pytest.param([opened(ann(10))], [0, 10, 99], [], id="theirs by a link, and nobody else's"),
+        pytest.param([opened(ann(10)), bob(30)], [], [0, 10, 29, 30], id="a link of theirs in another's browser"),
+        pytest.param([ann(10), opened(bob(30))], [0, 10, 30, 99], [], id="a link of another's in their browser"),
+        pytest.param([opened(ann(10)), opened(bob(30))], [0, 29], [30], id="two links"),
         pytest.param([ann(10), bob(10)], [0, 9], [10, 11], id="both at once"),
     ],
 )

@@ -277,6 +277,7 @@ def seen(visitor: str, first: float, last: float, **changes: Any) -> Sighting:
         pytest.param([seen("a", THANKS_SECONDS, 90)], "a", id="in one, at the thanks for the order"),
         pytest.param([seen("a", THANKS_SECONDS + 1, 90)], None, id="in one that got the link afterwards"),
         pytest.param([seen("a", -HOUR, -CART_SECONDS - 1)], None, id="in one, longer ago than a session"),
+        pytest.param([seen("a", -HOUR, HOUR)], None, id="in one, before and after, and nobody knows when else"),
         pytest.param([seen("a", -720, -60), seen("b", -420, -420)], None, id="a link opened in between"),
         pytest.param([seen("a", -720, -420), seen("b", -60, -60)], None, id="a link opened while its owner pays"),
         pytest.param([seen("a", -9 * HOUR, -8 * HOUR), seen("b", -600, -60)], "b", id="a jar that was lost long ago"),

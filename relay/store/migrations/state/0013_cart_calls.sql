@@ -1,0 +1,12 @@
+-- What a shop's server has said of a cart whose browser was not known then: its own word may come later.
+CREATE TABLE IF NOT EXISTS cart_calls (
+    site_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    message_id TEXT NOT NULL,
+    person_id TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    at REAL NOT NULL,
+    noted_at REAL NOT NULL,
+    PRIMARY KEY (site_id, kind, hash, message_id)
+) WITHOUT ROWID;
