@@ -1,6 +1,7 @@
 """Late identity: what waited for its person goes out when the person is found, on any of their browsers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import msgspec
 
@@ -30,10 +31,11 @@ def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, send
         for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
         for delivery in tx.outbox.unsent(site.site_id, visitors=reached, person_id=member, states=[State.WAITING])
     }
+    links = cache(partial(own, tx, site.site_id))  # asked once a visitor, however much waits there
     for _, delivery in sorted(waiting.items()):
         if sender.now - delivery.occurred_at > site.waiting_seconds:
             continue  # too late: it expires when the house is kept next
-        found = _resolution(tx, site, delivery, person_id, sign_at=sign_at, sender=sender)
+        found = _resolution(tx, site, delivery, person_id, links, sign_at=sign_at, sender=sender)
         if found is None:
             continue
         decision = send(delivery.cause, site, occurred_at=delivery.occurred_at, now=sender.now)
@@ -75,11 +77,18 @@ def _same_browsers(tx: Transaction, site: Site, visitors: Sequence[str]) -> list
 
 
 def _resolution(
-    tx: Transaction, site: Site, delivery: Unsent, person_id: str, *, sign_at: float, sender: Sender
+    tx: Transaction,
+    site: Site,
+    delivery: Unsent,
+    person_id: str,
+    links_of: Callable[[str], Sequence[Link]],
+    *,
+    sign_at: float,
+    sender: Sender,
 ) -> Resolution | None:
     # A list or a subscription is for whom the call has named, never for who was in the same browser.
     if delivery.visitor_id is not None and delivery.cause is not Reason.ASKED:
-        links = own(tx, site.site_id, delivery.visitor_id)
+        links = links_of(delivery.visitor_id)
         if _is_of_another(tx, site, delivery, person_id, links, sign_at):
             return None
         if _is_after_sign_out(tx, site, delivery, sign_at):

@@ -1,9 +1,12 @@
 """A faithful subscriber opens many messages, each with an exchange ID of its own: they stay one person, with one tie a
 browser, and as much work as before."""
 
+from functools import partial
+
 from relay import export, forget, unlink
 from relay.identity import guards
 from relay.identity.evidence import Evidence
+from relay.web.console import why
 from tests.integration.test_identity_across import ANN, BOB
 from tests.integration.world import CART, DAY, HOUR, MINUTE, VIEWED, Browser, World, in_world, klaviyo_script
 
@@ -128,6 +131,11 @@ async def test_what_was_filed_under_an_unnamed_link_is_exported_explained_and_er
     (native,) = await world.deliveries("Viewed Product")
     assert (native["state"], native["reason"]) == ("suppressed", "native")
     assert world.received(VIEWED) == []
+    explain = partial(why.explain, site=world.site, asked=str(native["delivery_id"]), now=world.clock.now())
+    (explanation,) = await world.store.read(explain)
+    ties = [step.text.partition(",")[0] for step in explanation.steps if step.kind == "tie"]
+    assert ties == ["This browser is tied to a***@mail.com by a link in a Klaviyo message"]
+    assert not [step for step in explanation.steps if step.kind == "merge"]
     document = await export.export(world.store, [world.site], ANN, now=world.clock.now())
     told = document["sites"]["shop"]
     assert native["delivery_id"] in [each["delivery_id"] for each in told["deliveries"]]

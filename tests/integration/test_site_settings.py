@@ -322,3 +322,23 @@ async def test_odd_addresses_are_counted_and_used_all_the_same(world: World) -> 
     }
     rows = await world.rows("SELECT value FROM identifiers WHERE kind = 'email'")
     assert sorted(row["value"] for row in rows) == ["ann@example.com", ANN, "info@shop.com", "x1@marketplace.amazon.de"]
+
+
+# How many values of a kind
+
+
+@in_world(identifier_limits={"customer_id": 1})
+async def test_where_a_person_has_one_id_a_second_is_not_taken(world: World) -> None:
+    for customer_id in ("7", "8"):
+        await world.server({"type": "identify", "userId": customer_id, "traits": {"email": ANN}})
+    shopper = world.browser()
+    await shopper.identify("8")
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == [], "the second ID is not hers"
+    assert (await world.sums())["refused_identifier limit_customer_id"] == 1
+    other = world.browser()
+    await other.identify("7")
+    await other.add_to_cart()
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]

@@ -8,7 +8,7 @@ import pytest
 from relay.config import Site
 from relay.identity import guards, telling
 from relay.identity.evidence import BRIDGES, WORTH, Evidence
-from relay.identity.identifiers import IdentifierKind
+from relay.identity.identifiers import PRECEDENCE, IdentifierKind
 from relay.identity.measure import FEWEST_LABELS
 from relay.identity.resolve import SESSION_SECONDS
 from relay.identity.traces import CART_SECONDS, HANDOVER_SECONDS, RULES, TraceKind
@@ -92,6 +92,13 @@ def test_as_many_browsers_may_share_a_value_as_the_guide_says() -> None:
 def test_the_guards_have_the_guides_numbers(guard: str, expected: list[float]) -> None:
     (number,) = [row[1] for row in rows(section("The guards")) if row[0].startswith(guard)]
     assert numbers(number) == expected
+
+
+def test_every_kind_has_its_rule_of_uniqueness_and_its_limit_in_the_guide() -> None:
+    told = {row[0].strip("`"): row[1] for row in rows(section("Whose a value is"))}
+    assert list(told) == list(PRECEDENCE)
+    for kind, limit in guards.IDENTIFIER_LIMITS.items():
+        assert numbers(told[kind]) == [limit], kind
 
 
 def test_windows_that_the_guide_tells_in_words_are_those_of_the_code() -> None:

@@ -248,6 +248,8 @@ class _Teller:
     def _whom(self, person_id: str) -> str:
         """The person by one identifier, masked."""
         site_id = self._site.site_id
+        if not self._tx.graph.is_known(site_id, person_id):  # a link's recipient, before it was said who that is
+            person_id = self._canonical(person_id)
         recipient = self._tx.graph.recipient(site_id, person_id)
         if recipient is not None and recipient.email is not None:
             return telling.mask(Identifier(IdentifierKind.EMAIL, recipient.email))
