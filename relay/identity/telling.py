@@ -169,6 +169,11 @@ def ending(at: float, reason: str | None) -> str:
     return f"Ended on {day(at)}: {ENDINGS.get(reason or '', reason or 'no reason is kept')}."
 
 
+def ending_here(at: float, reason: str) -> str:
+    """Of a tie that stands in one jar of a browser and counts for the others no more."""
+    return f"It names nobody here since {day(at)}: {ENDINGS.get(reason, reason)} in this browser."
+
+
 def sure(confidence: float) -> str:
     """How sure a chain is."""
     if confidence >= 1:

@@ -23,6 +23,7 @@ from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS, Resolution, Sign
 from relay.model import DeliveryKind, Reason
 from relay.pipeline.late import proof
+from relay.pipeline.whose import signed_out_at
 from relay.store.base import Transaction
 from relay.store.rows import Unsent
 
@@ -34,7 +35,7 @@ def for_sign(
 ) -> None:
     """``named.person_id`` has just given a strong sign in this browser at ``at``."""
     person_id = named.person_id
-    signed_out_at = tx.graph.signed_out_at(site.site_id, visitor_id) or 0.0
+    left_at = signed_out_at(tx, site.site_id, visitor_id) or 0.0
 
     @cache
     def is_corrected(other: str) -> bool:
@@ -45,7 +46,7 @@ def for_sign(
         is_session = 0 <= at - delivery.occurred_at <= SESSION_SECONDS
         if delivery.kind is not DeliveryKind.EVENT or delivery.cause is Reason.ASKED or not is_session:
             continue
-        if delivery.occurred_at <= signed_out_at <= at:
+        if delivery.occurred_at <= left_at <= at:
             continue
         other = delivery.person_id and tx.graph.canonical(site.site_id, delivery.person_id)
         sign = _sign(tx, site, delivery)

@@ -6,9 +6,11 @@ import pytest
 
 from relay.identity.evidence import Evidence
 from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.identity.traces import Trace, TraceKind
 from relay.model import Recipient, Trust
 from relay.store.base import Transaction
 from relay.store.graph import Graph
+from relay.store.links import CONSENT_WITHDRAWN, OPTED_OUT, SIGNED_OUT
 from tests.contract.conftest import OpenStore
 from tests.factories import NOW
 
@@ -487,3 +489,57 @@ def test_who_has_signed_in_here_is_said_by_strong_live_links_alone(opened: OpenS
         assert not tx.graph.was_tied("shop", "w")
 
     opened.do(work)
+
+
+# --- endings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_latest_ending_of_each_reason_stays(opened: OpenStore) -> None:
+    def end(tx: Transaction) -> None:
+        tx.graph.untie("shop", "v", at=NOW, reason=SIGNED_OUT)
+        tx.graph.untie("shop", "v", at=NOW - 10, reason=SIGNED_OUT)
+        tx.graph.untie("shop", "v", at=NOW + 5, reason=CONSENT_WITHDRAWN)
+        tx.graph.mark("shop", "v", at=NOW + 9, reason=OPTED_OUT)
+
+    opened.do(end)
+    said = {SIGNED_OUT: NOW, CONSENT_WITHDRAWN: NOW + 5, OPTED_OUT: NOW + 9}
+    assert opened.do(lambda tx: tx.graph.endings("shop", "v")) == said
+    assert opened.do(lambda tx: tx.graph.ended_at("shop", "v")) == NOW + 5, "to be left alone ends nothing"
+    assert opened.do(lambda tx: tx.graph.ended_at("shop", "another")) == 0.0
+    assert opened.do(lambda tx: tx.graph.ended_at("other", "v")) == 0.0
+    opened.do(lambda tx: tx.graph.unmark("shop", "v", reason=OPTED_OUT))
+    assert opened.do(lambda tx: tx.graph.endings("shop", "v")) == {SIGNED_OUT: NOW, CONSENT_WITHDRAWN: NOW + 5}
+
+
+def test_a_browser_that_is_to_be_left_alone_keeps_the_ties_it_has(opened: OpenStore) -> None:
+    def tie(tx: Transaction) -> str:
+        person = tx.graph.new_person("shop", NOW)
+        tx.graph.mark("shop", "v", at=NOW + 9, reason=OPTED_OUT)
+        tx.graph.tie("shop", "v", person, Evidence.FORM, at=NOW, message_id="m")
+        return person
+
+    person = opened.do(tie)
+    assert [link.person_id for link in opened.do(lambda tx: tx.graph.links("shop", "v"))] == [person]
+
+
+@pytest.mark.parametrize(
+    ("kind", "jar", "is_beside"),
+    [
+        pytest.param(TraceKind.CLIENT_ID, "pixel", True, id="in the other jar of the same value"),
+        pytest.param(TraceKind.CLIENT_ID, "page", False, id="in this jar"),
+        pytest.param(TraceKind.CLIENT_ID, "stranger", False, id="in a jar of another value"),
+        pytest.param(TraceKind.GA, "pixel", False, id="of a value of another kind"),
+    ],
+)
+def test_a_sign_out_beside_is_one_in_another_jar_with_the_same_value(
+    opened: OpenStore, kind: TraceKind, jar: str, is_beside: bool
+) -> None:
+    def note(tx: Transaction) -> None:
+        for visitor, value in (("page", "one"), ("pixel", "one"), ("stranger", "two")):
+            trace = Trace(TraceKind.CLIENT_ID, f"client-{value}")
+            tx.traces.note("shop", trace, visitor, at=NOW, network=None, browser=None)
+        tx.graph.untie("shop", jar, at=NOW, reason=SIGNED_OUT)
+
+    opened.do(note)
+    assert opened.do(lambda tx: tx.traces.is_ended_beside("shop", "page", kind)) is is_beside
+    assert not opened.do(lambda tx: tx.traces.is_ended_beside("other", "page", kind))

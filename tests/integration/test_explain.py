@@ -142,6 +142,21 @@ async def test_a_tie_that_has_ended_says_when_and_why(world: World, how: str, wo
 
 
 @in_world()
+async def test_a_tie_of_the_jar_before_that_a_sign_out_has_cut_off_is_told(world: World) -> None:
+    shopper = await known(world, GA)
+    await world.settle(MINUTE)
+    shopper.lose_everything()
+    await shopper.post({"type": "page"})
+    await shopper.sign_out()
+    await world.settle(MINUTE)
+    await shopper.add_to_cart()
+    await world.settle()
+    (useless,) = texts(await chain(world), "useless")
+    assert useless.startswith(f"The other browser is tied to {MASKED} by a form, login or checkout in the browser. It ")
+    assert useless.endswith(": the shopper signed out in this browser.")
+
+
+@in_world()
 async def test_what_a_correction_has_ended_is_told(world: World) -> None:
     shopper = world.browser()
     await shopper.identify(email="amn@mail.com")

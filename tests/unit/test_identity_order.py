@@ -50,7 +50,13 @@ CUSTOMER = st.sampled_from(list(zip(EMAILS, CUSTOMERS, strict=True))).flatmap(
     )
 )
 TRACES = st.lists(
-    st.sampled_from([Trace(TraceKind.CART, "cart-of-all"), Trace(TraceKind.GA, "1234567890.1700000000")]),
+    st.sampled_from(
+        [
+            Trace(TraceKind.CART, "cart-of-all"),
+            Trace(TraceKind.GA, "1234567890.1700000000"),
+            Trace(TraceKind.CLIENT_ID, "client-of-all"),
+        ]
+    ),
     unique=True,
     max_size=2,
 ).map(tuple)

@@ -19,6 +19,7 @@ from relay.model import DeliveryKind, Kept, Reason, Trust
 from relay.pipeline.whose import whose
 from relay.store.base import Transaction
 from relay.store.history import PastEvent, Tie
+from relay.store.links import OPTED_OUT
 from relay.web.console import stream, words
 
 _HOW = {
@@ -201,15 +202,26 @@ class _Teller:
                     and tie.evidence is sign.evidence
                     and (visitor == sign.visitor_id or (sign.visitor_id is None and visitor == visitor_id))
                 )
-                yield from self._tie(tie, is_told=is_told, is_other=visitor != visitor_id)
+                left = self._left(visitors, tie) if visitor != visitor_id else None
+                yield from self._tie(tie, is_told=is_told, is_other=visitor != visitor_id, left=left)
 
-    def _tie(self, tie: Tie, *, is_told: bool, is_other: bool) -> Iterator[Step]:
+    def _left(self, visitors: list[str], tie: Tie) -> tuple[float, str] | None:
+        """When and why what another jar says of this browser ended for it, where the tie is not from after that."""
+        said = [self._tx.graph.endings(self._site.site_id, visitor) for visitor in visitors]
+        ended = [(at, reason) for one in said for reason, at in one.items() if reason != OPTED_OUT]
+        return max((each for each in ended if tie.last_at <= each[0]), default=None)
+
+    def _tie(self, tie: Tie, *, is_told: bool, is_other: bool, left: tuple[float, str] | None) -> Iterator[Step]:
         where = "The other browser" if is_other else "This browser"
         what = f"{where} is tied to {self._whom(tie.person_id)} by {telling.NAMES[tie.evidence]}"
         if tie.ended_at is not None:
             what = what.replace(" is tied ", " was tied ", 1)
             text = f"{what}. {telling.ending(tie.ended_at, tie.end_reason)}"
             yield Step(kind="ended", title="A tie that has ended", text=text, at=tie.ended_at)
+            return
+        if left is not None:
+            text = f"{what}. {telling.ending_here(*left)}"
+            yield Step(kind="useless", title="A tie that proves nothing", text=text, at=tie.last_at)
             return
         why_not = self._why_not(tie)
         if why_not is not None:
