@@ -2,11 +2,10 @@
 
 from relay.identity.evidence import LINKS, Evidence
 from relay.identity.resolve import Link
-from relay.store.identifiers import Identifiers
 from relay.store.links import Links
 
 
-class Graph(Identifiers, Links):
+class Graph(Links):
     """Reads and changes the graph of one site at a time, inside a transaction."""
 
     def links(self, site_id: str, visitor_id: str) -> list[Link]:
@@ -19,6 +18,8 @@ class Graph(Identifiers, Links):
         links = []
         for person_id, evidence, first_at, last_at, message_id in rows:
             person = self.canonical(site_id, person_id)
+            if evidence == Evidence.FORM:  # whom a server means by an ID only a server says
+                person = self.known_here(site_id, visitor_id, person)
             links.append(
                 Link(
                     person_id=person,

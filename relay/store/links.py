@@ -2,7 +2,7 @@
 
 from relay.identity import guards
 from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
-from relay.store.persons import Persons
+from relay.store.claimed import Claimed
 
 _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
 _LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
@@ -21,7 +21,7 @@ _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
 _ENOUGH_VISITORS = 50
 
 
-class Links(Persons):
+class Links(Claimed):
     """The links between visitors and persons, inside a transaction."""
 
     def tie(
@@ -105,7 +105,9 @@ class Links(Persons):
             f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
             (site_id, visitor_id, since),
         ).fetchall()
-        return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
+        if len(rows) < 2:
+            return len(rows)
+        return len({self.known_here(site_id, visitor_id, self.canonical(site_id, row[0])) for row in rows})
 
     def signed_in(self, site_id: str, visitor_id: str) -> set[str]:
         """The persons whom a strong sign ties to the visitor now."""

@@ -41,7 +41,7 @@ def test_an_identifier_has_one_owner(opened: OpenStore) -> None:
         email = Identifier(EMAIL, "jane@shop.example")
         jane = person(tx.graph, (EMAIL, email.value), (CUSTOMER, "7"))
         (owner,) = tx.graph.owners("shop", [email, Identifier(PHONE, "+49")]).values()
-        assert (owner.person_id, owner.has_email, owner.has_customer_id, owner.sendable) == (jane, True, True, True)
+        assert (owner.person_id, owner.has_email, owner.sendable) == (jane, True, True)
         john = person(tx.graph, (EMAIL, email.value))
         assert tx.graph.owners("shop", [email])[email].person_id == john
         assert tx.graph.owners("other", [email]) == {}
@@ -218,7 +218,7 @@ def test_merged_persons_are_one_by_every_way(opened: OpenStore) -> None:
         assert set(tx.graph.members("shop", third)) == {first, second, third}
         email = Identifier(EMAIL, "first@shop.example")
         owner = tx.graph.owners("shop", [email])[email]
-        assert (owner.person_id, owner.has_email, owner.has_customer_id) == (third, True, True)
+        assert (owner.person_id, owner.has_email) == (third, True)
         assert tx.graph.recipient("shop", third) == Recipient(email="first@shop.example", phone_number="+4930123")
         tie(tx.graph, "browser", first)
         assert tx.graph.links("shop", "browser")[0].person_id == third
