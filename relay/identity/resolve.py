@@ -262,12 +262,11 @@ def plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner], 
 
 
 def _server_plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner]) -> Plan:
-    known = {i: owner for i, owner in owners.items() if not _is_hearsay(owner)}
-    person = _first_owner(identifiers, {i: o for i, o in known.items() if o.is_confirmed})
-    person = person or _first_owner(identifiers, known)
+    confirmed = {identifier: owner for identifier, owner in owners.items() if owner.is_confirmed}
+    person = _first_owner(identifiers, confirmed) or _first_owner(identifiers, owners)
     attach, unite = [], []
     for identifier in identifiers:
-        owner = known.get(identifier)
+        owner = owners.get(identifier)
         if owner is None or (person is not None and owner.person_id == person.person_id):
             attach.append(identifier)
         elif identifier.kind is not IdentifierKind.PHONE:
@@ -287,12 +286,6 @@ def _first_owner(identifiers: Sequence[Identifier], owners: Mapping[Identifier, 
     """
     telling = [i for i in identifiers if i.kind is not IdentifierKind.PHONE] or identifiers
     return next((owners[i] for i in telling if i in owners), None)
-
-
-def _is_hearsay(owner: Owner | None) -> bool:
-    """Whether a browser alone has given an ID or a number to somebody who has an address. (Relays before the rule of
-    claims kept it so.)"""
-    return owner is not None and not owner.is_confirmed and owner.has_email
 
 
 def _browser_plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner]) -> Plan:
@@ -317,10 +310,9 @@ def _named(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner]
     """Which of the identifiers says who a browser's call is of, and who that is; None: somebody new."""
     by_kind = {identifier.kind: identifier for identifier in identifiers}
     customer, phone = by_kind.get(IdentifierKind.CUSTOMER_ID), by_kind.get(IdentifierKind.PHONE)
-    known = {i: owner for i, owner in owners.items() if not _is_hearsay(owner)}
     first = identifiers[0]
-    if first != customer or (first in known and known[first].is_confirmed and known[first].sendable):
-        return first, known.get(first)
-    if phone is not None and (phone not in known or not known[phone].is_confirmed):
-        return phone, known.get(phone)  # the ID has no address yet; whoever is told by the number has typed it
-    return first, known.get(first)
+    if first != customer or (first in owners and owners[first].is_confirmed and owners[first].sendable):
+        return first, owners.get(first)
+    if phone is not None and (phone not in owners or not owners[phone].is_confirmed):
+        return phone, owners.get(phone)  # the ID has no address yet; whoever is told by the number has typed it
+    return first, owners.get(first)

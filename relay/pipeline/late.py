@@ -25,7 +25,9 @@ def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, send
     gone_round = tx.graph.is_passed_on(site.site_id, person_id)
     visitors = tx.graph.visitors_of(site.site_id, person_id, only_strong=gone_round)
     bought_at = last_order(tx, site, visitors, person_id)
-    reached = list(dict.fromkeys([*visitors, *_same_browsers(tx, site, visitors)]))
+    # The browser of the sign may be tied to them by an ID alone that it has claimed for them.
+    here = [] if sender.visitor_id is None else [sender.visitor_id]
+    reached = list(dict.fromkeys([*visitors, *here, *_same_browsers(tx, site, visitors)]))
     waiting = {
         delivery.delivery_id: delivery
         for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now

@@ -6,6 +6,8 @@ has given both. It is a row of the identifiers, so it is sealed, exported and er
 
 from relay.identity.evidence import STRONG, WORTH
 from relay.identity.identifiers import Identifier, IdentifierKind
+from relay.identity.resolve import CLAIMABLE
+from relay.model import Trust
 from relay.store.identifiers import CLAIMED, Identifiers
 
 _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
@@ -13,6 +15,19 @@ _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if wort
 
 class Claimed(Identifiers):
     """The claims of persons, inside a transaction."""
+
+    def attach(
+        self, site_id: str, identifier: Identifier, person_id: str, *, trust: Trust, at: float, message_id: str
+    ) -> None:
+        """As ever; whom a browser alone had given it to, in the days before there were claims, keeps the claim."""
+        if identifier.kind in CLAIMABLE and identifier not in self.owners(site_id, [identifier]):
+            row = self._sql(
+                "SELECT person_id, last_at, message_id FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ?",
+                (site_id, identifier.kind, self._hash(site_id, identifier)),
+            ).fetchone()
+            if row is not None and row[0] != person_id:
+                self.claim(site_id, identifier, row[0], at=row[1], message_id=row[2])
+        super().attach(site_id, identifier, person_id, trust=trust, at=at, message_id=message_id)
 
     def claim(self, site_id: str, identifier: Identifier, person_id: str, *, at: float, message_id: str) -> None:
         """Note that a browser has said this of the person, or said it again."""

@@ -292,9 +292,11 @@ def _recipient(vault: Vault, stored: bytes | None, column: str = "recipient") ->
 def _as_named(current: Recipient, named: Recipient | None) -> Recipient:
     """Whom an event is told to when the call had ``named`` an address: its person, by everything that is known of them,
     unless they go by another address now (one ID for everybody at a till, a change of address); then what was named."""
-    if named is None or named.email == current.email:
+    if named is None:
         return current
-    if named.email is None and (current.email is not None or named.phone_number == current.phone_number):
+    if named.email is not None:
+        return current if named.email == current.email else named
+    if current.email is not None or named.phone_number == current.phone_number:
         return current  # the number has found them, and they are told by their address
     return named
 

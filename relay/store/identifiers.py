@@ -68,7 +68,8 @@ class Identifiers(Persons):
     # Who has it
 
     def owners(self, site_id: str, identifiers: Iterable[Identifier]) -> dict[Identifier, Owner]:
-        """Who owns which of these identifiers."""
+        """Who owns which of these identifiers. What a browser alone has given to somebody with an address has no owner:
+        it is a claim (relays before there were claims kept it in an owner's place)."""
         owners = {}
         for identifier in identifiers:
             row = self._sql(
@@ -78,7 +79,8 @@ class Identifiers(Persons):
             if row is not None:
                 is_confirmed = identifier.kind not in CLAIMABLE or row[1] != Trust.BROWSER
                 owner = self._owner(site_id, self.canonical(site_id, row[0]), row[0], is_confirmed=is_confirmed)
-                owners[identifier] = owner
+                if is_confirmed or not owner.has_email:
+                    owners[identifier] = owner
         return owners
 
     def is_new(self, site_id: str, person_id: str, *, since: float) -> bool:

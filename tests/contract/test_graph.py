@@ -201,6 +201,54 @@ def test_one_class_of_evidence_can_be_ended_for_a_person(opened: OpenStore) -> N
 # --- merges ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_claim_is_nobodys_place_and_goes_with_its_claimant(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        email, customer, phone = (
+            Identifier(EMAIL, "m@shop.example"),
+            Identifier(CUSTOMER, "7"),
+            Identifier(PHONE, "+49301"),
+        )
+        mallory = person(tx.graph, (EMAIL, email.value))
+        for claimed in (customer, phone):
+            tx.graph.claim("shop", claimed, mallory, at=NOW, message_id="m")
+        assert tx.graph.claims("shop", mallory, customer)
+        assert tx.graph.owners("shop", [customer, phone]) == {}
+        assert tx.graph.customer_id("shop", mallory) is None
+        assert set(tx.graph.identifiers_of("shop", mallory)) == {email, customer, phone}
+        assert tx.graph.recipient("shop", mallory) == Recipient(email=email.value, phone_number=phone.value)
+        ann = person(tx.graph, (EMAIL, "ann@shop.example"), (CUSTOMER, "7"), (PHONE, phone.value), trust=Trust.SERVER)
+        assert {owner.person_id for owner in tx.graph.owners("shop", [customer, phone]).values()} == {ann}
+        assert tx.graph.identifiers_of("shop", mallory) == [email], "a server has said that they are another's"
+        assert tx.graph.recipient("shop", mallory) == Recipient(email=email.value)
+        tx.graph.forget("shop", mallory)
+        assert not tx.graph.claims("shop", mallory, customer)
+        assert set(tx.graph.owners("shop", [customer, phone])) == {customer, phone}
+
+    opened.do(work)
+
+
+def test_a_claimed_number_alone_is_no_address(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        someone = person(tx.graph, (CUSTOMER, "7"))
+        tx.graph.claim("shop", Identifier(PHONE, "+49301"), someone, at=NOW, message_id="m")
+        assert not tx.graph.is_sendable("shop", someone)
+        assert tx.graph.recipient("shop", someone) is None
+
+    opened.do(work)
+
+
+def test_what_a_browser_was_believed_before_there_were_claims_is_one(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        customer = Identifier(CUSTOMER, "7")
+        mallory = person(tx.graph, (EMAIL, "m@shop.example"), (CUSTOMER, "7"))
+        assert tx.graph.owners("shop", [customer]) == {}
+        ann = person(tx.graph, (EMAIL, "ann@shop.example"), (CUSTOMER, "7"), trust=Trust.SERVER)
+        assert tx.graph.owners("shop", [customer])[customer].person_id == ann
+        assert tx.graph.claims("shop", mallory, customer)
+
+    opened.do(work)
+
+
 def chain(graph: Graph) -> tuple[str, str, str]:
     """Three persons, each part of the next."""
     first = person(graph, (EMAIL, "first@shop.example"), at=NOW)

@@ -166,3 +166,16 @@ async def test_the_servers_word_goes_before_the_claim_in_the_same_browser(world:
     await track(shared, "7")
     await world.pass_hold()
     assert world.emails(CART) == [ANN]
+
+
+@in_world()
+async def test_after_signing_out_the_id_still_means_the_same_in_its_browser(world: World) -> None:
+    shopper = world.browser()
+    await shopper.identify("7", email=ANN)
+    await shopper.sign_out()
+    await world.settle(DAY)
+    await shopper.add_to_cart()  # before the login: nobody's until then
+    await world.settle(60)
+    await track(shopper, "7")
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN, ANN]

@@ -125,10 +125,9 @@ def owner(person: str, *, email: bool = False, sendable: bool | None = None, con
 ANN = owner("ann", email=True)
 BOB = owner("bob", email=True)
 ID_ONLY = owner("id")
-#: What a browser alone has named: an ID, a number; and what relays kept so before there were claims.
+#: What a browser alone has named: an ID, a number.
 ID_HEARD = owner("id", confirmed=False)
 PHONE_ONLY = owner("phone", sendable=True, confirmed=False)
-HEARSAY = owner("mallory", email=True, confirmed=False)
 LINK_ONLY = owner("link")
 
 Case = tuple[list[Identifier], dict[Identifier, Owner], Plan]
@@ -175,14 +174,6 @@ BROWSER = [
         [EMAIL],
         claim=(CUSTOMER,),
     ),
-    case(
-        "known address, an ID another has claimed",
-        [EMAIL, CUSTOMER],
-        {EMAIL: ANN, CUSTOMER: HEARSAY},
-        "ann",
-        [EMAIL],
-        claim=(CUSTOMER,),
-    ),
     case("new address, a server's ID alone", [EMAIL, CUSTOMER], {CUSTOMER: ID_ONLY}, None, [EMAIL], claim=(CUSTOMER,)),
     case("new address, an ID alone", [EMAIL, CUSTOMER], {CUSTOMER: ID_HEARD}, None, [EMAIL], claim=(CUSTOMER,)),
     case("new address, another's ID", [EMAIL, CUSTOMER], {CUSTOMER: BOB}, None, [EMAIL]),
@@ -191,7 +182,6 @@ BROWSER = [
     case("known ID", [CUSTOMER], {CUSTOMER: BOB}, "bob", [CUSTOMER]),
     case("an ID heard before", [CUSTOMER], {CUSTOMER: ID_HEARD}, "id", [CUSTOMER]),
     case("an ID a server has named alone", [CUSTOMER], {CUSTOMER: ID_ONLY}, "id", [CUSTOMER]),
-    case("an ID of hearsay", [CUSTOMER], {CUSTOMER: HEARSAY}, None, [CUSTOMER]),
     case("known ID, new number", [CUSTOMER, PHONE], {CUSTOMER: BOB}, "bob", [CUSTOMER], claim=(PHONE,)),
     case("known ID, another's number", [CUSTOMER, PHONE], {CUSTOMER: BOB, PHONE: ANN}, "bob", [CUSTOMER]),
     case("new ID, new number", [CUSTOMER, PHONE], {}, None, [PHONE], claim=(CUSTOMER,)),
@@ -199,7 +189,6 @@ BROWSER = [
     case("an ID alone, new number", [CUSTOMER, PHONE], {CUSTOMER: ID_ONLY}, None, [PHONE], claim=(CUSTOMER,)),
     case("new ID, another's number", [CUSTOMER, PHONE], {PHONE: ANN}, None, [CUSTOMER]),
     case("known number alone", [PHONE], {PHONE: ANN}, "ann", [PHONE]),
-    case("a number of hearsay", [PHONE], {PHONE: HEARSAY}, None, [PHONE]),
     case("new number alone", [PHONE], {}, None, [PHONE]),
 ]
 
@@ -218,7 +207,7 @@ def test_a_browsers_claim_takes_nothing_and_unites_nobody(
     assert planned.unite == ()
     for identifier in planned.attach:
         owner = owners.get(identifier)
-        assert owner is None or owner.person_id == planned.person_id or owner is HEARSAY
+        assert owner is None or owner.person_id == planned.person_id
 
 
 @pytest.mark.parametrize(("claimed", "owners", "planned"), BROWSER)
@@ -253,10 +242,6 @@ SERVER_CASES = [
         [EMAIL, CUSTOMER],
         ("id",),
     ),
-    case("an ID of hearsay moves", [EMAIL, CUSTOMER], {CUSTOMER: HEARSAY}, None, [EMAIL, CUSTOMER]),
-    case("an ID of hearsay alone is nobody's", [CUSTOMER], {CUSTOMER: HEARSAY}, None, [CUSTOMER]),
-    case("a number of hearsay moves", [EMAIL, PHONE], {EMAIL: ANN, PHONE: HEARSAY}, "ann", [EMAIL, PHONE]),
-    case("a number of hearsay alone is nobody's", [PHONE], {PHONE: HEARSAY}, None, [PHONE]),
     case("known address, another's number stays", [EMAIL, PHONE], {EMAIL: ANN, PHONE: BOB}, "ann", [EMAIL]),
     case("new address, another's number stays", [EMAIL, PHONE], {PHONE: BOB}, None, [EMAIL]),
     case("new address, a number alone stays", [EMAIL, PHONE], {PHONE: PHONE_ONLY}, None, [EMAIL]),
