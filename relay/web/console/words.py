@@ -34,7 +34,8 @@ REASONS: dict[Reason, str] = {
         " the e-mail has been passed on, and nobody can tell who reads it."
     ),
     Reason.SHARED_MAILBOX: (
-        "Only the address of a shared mailbox (info@, office@) was given in this browser, and that visit is over."
+        "Only the address of a mailbox that is no person's own was given in this browser (info@, office@, a"
+        " marketplace's), and that visit is over."
     ),
     Reason.ADDRESS_CORRECTED: "It names an address that the shopper corrected a moment later: a typing error.",
     Reason.CLAIM_REFUSED: (
