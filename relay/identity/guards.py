@@ -22,8 +22,8 @@ LINK_WINDOW_SECONDS = 7 * DAY
 #: A link's sign fades: whose hands a browser is in by now is a guess when nothing else was heard for so long.
 LINK_LIFE_SECONDS = 90 * DAY
 
-#: Values of one kind that one person may have (Segment Unify: five, except for what never changes). Whoever has dozens of
-#: addresses is a shop assistant, a test or a mistake of the shop's. Beyond it the new value is not taken: the least
+#: Values of one kind that one person may have (Segment Unify: five, except for what never changes). Whoever has dozens
+#: of addresses is a shop assistant, a test or a mistake of the shop's. Beyond it the new value is not taken: the least
 #: telling identifier of the call is left out and the person looked for again (Unify's rule as well).
 IDENTIFIER_LIMITS: Mapping[IdentifierKind, int] = {
     IdentifierKind.EMAIL: 5,

@@ -180,17 +180,21 @@ def _plan(tx: Transaction, site: Site, claims: Claims, owners: Mapping[Identifie
     person looked for again (Segment Unify's rule): at a till that sends one customer ID for everybody it is that ID
     that says nothing, and each address is its own person's."""
     left = claims.identifiers
+    former = claims.former if claims.former in owners else None
     while True:
         identifiers = left
-        if claims.former is not None and claims.former in owners:
+        if former is not None:
             # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
-            identifiers = tuple(sorted([*left, claims.former], key=lambda i: i not in owners or not owners[i].sendable))
+            identifiers = tuple(sorted([*left, former], key=lambda i: i not in owners or not owners[i].sendable))
         planned = plan(identifiers, owners, sender.trust)
         full = _without_room(tx, site, planned, owners)
-        if full is None or len(left) < 2:
+        if full is None:
             return planned
-        refused = left[-1] if full == left[0] else full
-        left = tuple(identifier for identifier in left if identifier != refused)
+        if former is not None:
+            former = None
+        else:  # what one identifier alone names has room for it, so there are two at least
+            refused = left[-1] if full == left[0] else full
+            left = tuple(identifier for identifier in left if identifier != refused)
 
 
 def _without_room(tx: Transaction, site: Site, planned: Plan, owners: Mapping[Identifier, Owner]) -> Identifier | None:
