@@ -206,6 +206,7 @@ class Reason(StrEnum):
     FORWARDED_LINK = "forwarded_link"  #: too many browsers have opened the recipient's links: the mail was passed on
     SHARED_MAILBOX = "shared_mailbox"  #: only a mailbox of several people is known, and their visit is over
     ADDRESS_CORRECTED = "address_corrected"  #: it names an address that the shopper has corrected since
+    CLAIM_REFUSED = "claim_refused"  #: it names somebody, from an internet address that names too many
     UNLINKED = "unlinked"  #: it rested on a tie that was taken back
     EVIDENCE_OFF = "evidence_off"  #: this class of evidence has named the wrong person too often in this shop
     IDENTITY_PENDING = "identity_pending"  #: a person, but no address to send to yet

@@ -64,7 +64,7 @@ def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> 
     anothers = {
         each
         for each, owner in owned.items()
-        if not is_by_phone and owner.person_id not in telling and (telling or owner.has_email or owner.has_customer_id)
+        if not is_by_phone and owner.person_id not in telling and (telling or _has_a_name(tx, site_id, owner.person_id))
     }
     owners = {owner.person_id for each, owner in owned.items() if each not in anothers}
     found, persons, visitors = set(identifiers) - anothers, list[str](), list[str]()
@@ -81,6 +81,12 @@ def find(tx: Transaction, site_id: str, identifiers: Collection[Identifier]) -> 
         tenures=tenures,
         marks=marks,
     )
+
+
+def _has_a_name(tx: Transaction, site_id: str, person_id: str) -> bool:
+    """Whether more than a number is known of the person: an address, or the shop's own ID."""
+    names = (IdentifierKind.EMAIL, IdentifierKind.CUSTOMER_ID)
+    return any(each.kind in names for each in tx.graph.identifiers_of(site_id, person_id))
 
 
 def _tenures(tx: Transaction, site_id: str, persons: Sequence[str]) -> Iterator[Tenure]:

@@ -55,7 +55,7 @@ WORTH = {
     Evidence.SIGNED_CUSTOMER: Worth(85, 0.998, "Shopify signed that this person is logged in"),
     Evidence.SERVER: Worth(80, 0.995, "the shop's server said who this is"),
     Evidence.FORM: Worth(70, 0.98, "this person gave an e-mail address, phone number or login in this browser"),
-    Evidence.MAILBOX: Worth(65, 0.95, "the address of a shared mailbox was given in this browser"),
+    Evidence.MAILBOX: Worth(65, 0.95, "the address of a mailbox that is no person's own was given in this browser"),
     Evidence.LINK: Worth(60, 0.92, "this browser opened a link that we had signed for this person"),
     Evidence.KX: Worth(50, 0.9, "this browser opened a Klaviyo link that was sent to this person"),
     Evidence.PROFILE_LINK: Worth(45, 0.88, "this browser opened a link that names this person's Klaviyo profile"),

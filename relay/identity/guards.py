@@ -22,8 +22,9 @@ LINK_WINDOW_SECONDS = 7 * DAY
 #: A link's sign fades: whose hands a browser is in by now is a guess when nothing else was heard for so long.
 LINK_LIFE_SECONDS = 90 * DAY
 
-#: Values of one kind that one person may have (Segment Unify: five, except for what never changes). Beyond it the new
-#: value is not taken: whoever has dozens of addresses is a shop assistant, a test or a mistake of the shop's.
+#: Values of one kind that one person may have (Segment Unify: five, except for what never changes). Whoever has dozens
+#: of addresses is a shop assistant, a test or a mistake of the shop's. Beyond it the new value is not taken: the least
+#: telling identifier of the call is left out and the person looked for again (Unify's rule as well).
 IDENTIFIER_LIMITS: Mapping[IdentifierKind, int] = {
     IdentifierKind.EMAIL: 5,
     IdentifierKind.KLAVIYO_ID: 5,
@@ -32,8 +33,9 @@ IDENTIFIER_LIMITS: Mapping[IdentifierKind, int] = {
     IdentifierKind.KX: 50,
 }
 
-#: Persons one browser may claim to be within a day, and identifiers never heard before that one address may bring
-#: within an hour. An office's or a carrier's shoppers stay far below; somebody who tries addresses out does not.
+#: Persons one browser may claim to be within a day; and identifiers that one address (IPv6: one /64 network) may bring
+#: within an hour to browsers that are not tied to their person yet, whether the relay has heard of them or not. An
+#: office's or a carrier's shoppers stay far below; somebody who tries addresses out, guessed or stolen, does not.
 CLAIMS_A_VISITOR = 10
 CLAIMS_AN_ADDRESS = 500
 CLAIM_WINDOW_SECONDS = 3600.0

@@ -18,7 +18,7 @@ NAMES: dict[Evidence, str] = {
     Evidence.SIGNED_CUSTOMER: "a login that Shopify has signed",
     Evidence.SERVER: "the word of the shop's server",
     Evidence.FORM: "a form, login or checkout in the browser",
-    Evidence.MAILBOX: "the address of a shared mailbox",
+    Evidence.MAILBOX: "the address of a mailbox that is no person's own",
     Evidence.LINK: "a link that Backflow has signed",
     Evidence.KX: "a link in a Klaviyo message",
     Evidence.PROFILE_LINK: "a link that names a Klaviyo profile",
@@ -138,7 +138,7 @@ def sign(
         case Evidence.FORM:
             return f"A form was filled in, or a login made, in {there} on {then}; it gave {whom}."
         case Evidence.MAILBOX:
-            return f"The address of a shared mailbox was given in {there} on {then}: {whom}."
+            return f"The address of a mailbox that is no person's own was given in {there} on {then}: {whom}."
         case Evidence.LINK:
             return f"{where} opened a link on {then} that Backflow had signed for {whom}."
         case Evidence.KX:

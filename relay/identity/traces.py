@@ -251,6 +251,15 @@ def network(ip: str | None) -> str | None:
     return f"{int(address) >> (address.max_prefixlen - kept):x}/{kept}"
 
 
+def source(ip: str | None) -> str | None:
+    """Whom a call comes from as far as the internet says: an IPv4 address, or a network of IPv6, in which one
+    connection has all addresses (RFC 6177: a /64 at least). None for a proxy on the relay's own side, or no address."""
+    if not is_public(ip):
+        return None
+    found = network(ip)
+    return found if found is not None and found.endswith("/64") else ip
+
+
 def is_public(ip: str | None) -> bool:
     """Whether an address is a caller's on the internet, and not that of a proxy on the relay's own side."""
     try:

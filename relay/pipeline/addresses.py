@@ -1,4 +1,7 @@
-"""What kind of mailbox an e-mail address is. Pure; nothing here refuses an address, it is only counted and shown."""
+"""What kind of mailbox an e-mail address is. Pure; nothing here refuses an address.
+
+All are counted and shown; what is no person's own ties a browser only for the visit in which it was given.
+"""
 
 from enum import StrEnum
 

@@ -14,7 +14,7 @@ from relay.identity import guards
 from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import NOBODY, Link, Owner, Resolution, plan, proven, resolve
+from relay.identity.resolve import NOBODY, Link, Owner, Plan, Resolution, plan, proven, resolve
 from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import carts, endings, labels, recall, suspect
@@ -60,8 +60,8 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
     if is_new_trace and visitor_id is not None:
         _release_across(tx, site, visitor_id, sender, at)
     if direct is not None:
-        # Also when there is no address yet: the call has named its person, and it is nobody else's.
-        return Attribution(resolution=direct, is_named=True, has_news=has_news)
+        # Also when there is no address yet, or the call is not believed: it has named its person, and is nobody else's.
+        return Attribution(resolution=direct, is_named=direct.person_id is not None, has_news=has_news)
     if visitor_id is not None:
         return Attribution(resolution=whose(tx, site.site_id, visitor_id, sender.recognition, at, off=sender.off))
     return Attribution(resolution=NOBODY)
@@ -88,7 +88,7 @@ def _tie_by_call(
     person_id = graph.canonical(site_id, call.person_id)
     then = msgspec.structs.replace(message, message_id=call.message_id, occurred_at=call.at)
     sender = msgspec.structs.replace(sender, recognition=Recognition.CART)
-    _tie(tx, site, visitor_id, person_id, call.evidence, then, sender, is_known=True)
+    _tie(tx, site, visitor_id, person_id, person_id, call.evidence, then, sender, is_known=True)
     link = Link(
         person_id=person_id,
         evidence=call.evidence,
@@ -134,21 +134,17 @@ def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender
 def _apply_claims(
     tx: Transaction, site: Site, message: Message, kind: Kind, claims: Claims, sender: Sender
 ) -> tuple[Resolution | None, bool]:
-    """The person the call itself names (None when it names nobody) and whether their profile has become another: by a
-    trait, or by what an identify call says of who they are. Another call's event carries that itself."""
+    """The person the call itself names (None when it names nobody; nobody where it may not be believed) and whether
+    their profile has become another: by a trait, or by what an identify call says of who they are. Another call's event
+    carries that itself."""
     if not claims.identifiers:
         return None, False
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
-    identifiers = claims.identifiers
-    owners = graph.owners(site_id, [*identifiers, *([claims.former] if claims.former else [])])
-    if _claims_too_much(tx, site, identifiers, owners, sender):
-        return None, False
-    if claims.former in owners:
-        # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
-        identifiers = tuple(
-            sorted([*identifiers, claims.former], key=lambda i: i not in owners or not owners[i].sendable)
-        )
-    planned = plan(identifiers, owners, sender.trust)
+    known = [*claims.identifiers, *([claims.former] if claims.former else [])]
+    owners = graph.owners(site_id, known)
+    if _claims_too_much(tx, site, claims.identifiers, owners, sender):
+        return Resolution(reason=Reason.CLAIM_REFUSED), False
+    planned = _plan(tx, site, claims, owners, sender)
     if claims.is_merge and (gone := _merged_away(tx, site, owners, claims)) is not None:
         # Two customers with an address each stay two by any other word; by this one they are one, until it is revoked.
         united = [each for each in (*planned.unite, gone) if each != planned.person_id]
@@ -157,38 +153,44 @@ def _apply_claims(
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
     if planned.unite:
         _unite(tx, site, planned.unite, person_id, message, sender)
-        owners = graph.owners(site_id, identifiers)
+        owners = graph.owners(site_id, known)
     for identifier in planned.attach:
         owner = owners.get(identifier)
         is_theirs = owner is not None and owner.person_id in (person_id, *planned.unite)
-        if is_theirs or planned.person_id is None or _has_room(tx, site, person_id, identifier):
-            holder = owner.holder_id if owner is not None and is_theirs else person_id
-            graph.attach(site_id, identifier, holder, trust=sender.trust, at=at, message_id=message.message_id)
+        owned_by = owner.holder_id if owner is not None and is_theirs else person_id
+        graph.attach(site_id, identifier, owned_by, trust=sender.trust, at=at, message_id=message.message_id)
+    for identifier in planned.claim:
+        if graph.claims(site_id, person_id, identifier) or _has_room(tx, site, person_id, identifier):
+            is_new_here |= not graph.claims(site_id, person_id, identifier)
+            graph.claim(site_id, identifier, person_id, at=at, message_id=message.message_id)
     if any(identifier.kind is IdentifierKind.KX for identifier in planned.attach):
         limit = guards.limit(IdentifierKind.KX, site.identifier_limits)
         if dropped := graph.keep_newest(site_id, person_id, IdentifierKind.KX, limit):
             tx.ledger.count(site_id, "refused_identifier", "limit_kx", dropped)
-    has_news = graph.remember_traits(site_id, person_id, claims.traits)
     evidence = Evidence.SIGNED_CUSTOMER if claims.is_signed else _evidence(sender.trust, kind, claims)
+    named_id = person_id
+    if sender.visitor_id is not None and evidence is Evidence.FORM:
+        named_id = graph.known_here(site_id, sender.visitor_id, person_id)
+    has_news = graph.remember_traits(site_id, named_id, claims.traits)
     if sender.visitor_id is not None and claims.is_author:
         is_known = planned.person_id is not None
-        _tie(tx, site, sender.visitor_id, person_id, evidence, message, sender, is_known=is_known)
+        _tie(tx, site, sender.visitor_id, person_id, named_id, evidence, message, sender, is_known=is_known)
     named = proven(
         Link(
-            person_id=person_id,
+            person_id=named_id,
             evidence=evidence,
             first_at=at,
             last_at=at,
             message_id=message.message_id,
-            sendable=graph.is_sendable(site_id, person_id),
+            sendable=graph.is_sendable(site_id, named_id),
         ),
         Recognition.DIRECT,
     )
     if sender.visitor_id is not None and claims.is_author and WORTH[evidence].strength >= STRONG:
         recall.for_sign(tx, site, sender.visitor_id, named, claims, at=at, now=sender.now)
-    if not graph.is_sendable(site_id, person_id):
+    if not graph.is_sendable(site_id, named_id):
         return msgspec.structs.replace(named, reason=Reason.IDENTITY_PENDING), has_news
-    release(tx, site, person_id, sign_at=at, sender=sender)
+    release(tx, site, named_id, sign_at=at, sender=sender)
     has_news |= is_new_here and message.type == "identify"
     return named, has_news
 
@@ -214,10 +216,45 @@ def _merged_away(
     return gone if gone != owners[kept].person_id else None
 
 
+def _plan(tx: Transaction, site: Site, claims: Claims, owners: Mapping[Identifier, Owner], sender: Sender) -> Plan:
+    """What the claims change. Where the person has no room for an identifier, the least telling one is left out and the
+    person looked for again (Segment Unify's rule): at a till that sends one customer ID for everybody it is that ID
+    that says nothing, and each address is its own person's."""
+    left = claims.identifiers
+    former = claims.former if claims.former in owners else None
+    while True:
+        identifiers = left
+        if former is not None:
+            # Somebody known goes by another ID now. Who has an address comes first: the other is the same person then.
+            identifiers = tuple(sorted([*left, former], key=lambda i: i not in owners or not owners[i].sendable))
+        planned = plan(identifiers, owners, sender.trust)
+        full = _without_room(tx, site, planned, owners)
+        if full is None:
+            return planned
+        if former is not None:
+            former = None
+        else:  # what one identifier alone names has room for it, so there are two at least
+            refused = left[-1] if full == left[0] else full
+            left = tuple(identifier for identifier in left if identifier != refused)
+
+
+def _without_room(tx: Transaction, site: Site, planned: Plan, owners: Mapping[Identifier, Owner]) -> Identifier | None:
+    """The first identifier that would be one too many of its kind for the person it is said to be of."""
+    if planned.person_id is None:
+        return None
+    for identifier in planned.attach:
+        owner = owners.get(identifier)
+        is_theirs = owner is not None and owner.person_id in (planned.person_id, *planned.unite)
+        if not is_theirs and not _has_room(tx, site, planned.person_id, identifier):
+            return identifier
+    return None
+
+
 def _tie(
     tx: Transaction,
     site: Site,
     visitor_id: str,
+    holder_id: str,
     person_id: str,
     evidence: Evidence,
     message: Message,
@@ -225,7 +262,8 @@ def _tie(
     *,
     is_known: bool,
 ) -> None:
-    """Tie the visitor to the person, and judge by it what was tied there before."""
+    """Tie the visitor to the person, and judge by it what was tied there before. ``holder_id`` is who the call's
+    identifier belongs to; in this browser that is ``person_id`` for now (``Claimed.known_here``)."""
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     before = graph.links(site_id, visitor_id)
     if WORTH[evidence].strength >= STRONG:
@@ -236,7 +274,7 @@ def _tie(
             tx.ledger.count(site_id, "refused_identifier", "claims_of_one_browser")
             return
     with watched(tx, site, person_id, now=sender.now):
-        graph.tie(site_id, visitor_id, person_id, evidence, at=at, message_id=message.message_id)
+        graph.tie(site_id, visitor_id, holder_id, evidence, at=at, message_id=message.message_id)
 
 
 def _unite(
@@ -260,10 +298,17 @@ def _claims_too_much(
     owners: Mapping[Identifier, Owner],
     sender: Sender,
 ) -> bool:
-    """Whether an address on the net brings more new identifiers than its shoppers can have: somebody tries them out."""
-    new = sum(identifier not in owners for identifier in identifiers)
-    if sender.trust is not Trust.BROWSER or sender.address is None or not new:
+    """Whether an address on the net brings more identifiers to browsers that were not tied to their persons yet than
+    its shoppers can have: somebody tries them out, be they new to the relay or stolen from elsewhere."""
+    if sender.trust is not Trust.BROWSER or sender.address is None:
         return False
+    first = identifiers[0]
+    for person_id in tx.graph.signed_in(site.site_id, sender.visitor_id) if sender.visitor_id is not None else ():
+        if first in owners and owners[first].person_id == person_id:
+            return False
+        if tx.graph.claims(site.site_id, person_id, first):
+            return False
+    new = len(identifiers)
     window, now = guards.CLAIM_WINDOW_SECONDS, sender.now
     if tx.traces.claims(site.site_id, sender.address, at=now, window=window) >= guards.CLAIMS_AN_ADDRESS:
         tx.ledger.count(site.site_id, "refused_identifier", "claims_of_one_address")
@@ -283,9 +328,15 @@ def _has_room(tx: Transaction, site: Site, person_id: str, identifier: Identifie
 
 
 def _evidence(trust: Trust, kind: Kind, claims: Claims) -> Evidence:
-    if all(i.kind is IdentifierKind.EMAIL and address_kind(i.value) is AddressKind.ROLE for i in claims.identifiers):
+    if all(_is_mailbox(identifier) for identifier in claims.identifiers):
         return Evidence.MAILBOX
     if trust is Trust.BROWSER:
         return Evidence.FORM
     is_checkout = kind in (Kind.ORDER_COMPLETED, Kind.CHECKOUT_STARTED)
     return Evidence.ORDER if is_checkout and trust is Trust.SERVER else Evidence.SERVER
+
+
+def _is_mailbox(identifier: Identifier) -> bool:
+    """Whether it is the address of a mailbox and not of a person: of several people, of a marketplace's order, of an
+    example."""
+    return identifier.kind is IdentifierKind.EMAIL and address_kind(identifier.value) is not AddressKind.PERSONAL

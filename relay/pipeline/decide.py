@@ -7,6 +7,8 @@
 | with the shop tells it itself|                     |                                                           |
 | did not, or was not there    | yes                 | held, then sent unless Klaviyo identifies the visitor     |
 | did not, or was not there    | no                  | waits for late identity                                   |
+| any                          | named by a call that| suppressed, ``claim_refused``: it is nobody else's        |
+|                              | is not believed     |                                                           |
 
 Where the site files events under anonymous IDs, nobody's do not wait: they are sent as a stranger's, once and for all.
 What a call asks for beyond its event (``asked``) is no business of Klaviyo's script: it is neither held nor native's.
@@ -102,6 +104,8 @@ def decide(
         return Decision(state=State.SUPPRESSED, reason=why_not, cause=why, due_at=now)
     if (knows(klaviyo) or is_integrations) and site.forward is not Forward.ALL:
         return Decision(state=State.SUPPRESSED, reason=Reason.NATIVE, cause=why, due_at=now)
+    if resolution.reason is Reason.CLAIM_REFUSED:
+        return Decision(state=State.SUPPRESSED, reason=Reason.CLAIM_REFUSED, cause=why, due_at=now)
     if resolution.reason is not None or resolution.person_id is None:
         unresolved = resolution.reason or Reason.NO_IDENTITY
         if site.anonymous_id and may_be_anonymous and resolution.person_id is None:

@@ -82,7 +82,20 @@ def _events(work: Work, decision: decide.Decision) -> Iterator[Draft]:
             metric=action.metric,
             action=action.key,
             line=action.line,
+            payload=None if decision.state is State.SUPPRESSED else _named(work),
         )
+
+
+def _named(work: Work) -> str | None:
+    """The address that the call itself names its person by: it is told to that one, or to nobody."""
+    if not work.is_named:
+        return None
+    given = {identifier.kind: identifier.value for identifier in work.claims.identifiers}
+    if email := given.get(IdentifierKind.EMAIL):
+        return msgspec.json.encode(Recipient(email=email)).decode()
+    if phone := given.get(IdentifierKind.PHONE):
+        return msgspec.json.encode(Recipient(phone_number=phone)).decode()
+    return None
 
 
 def _unless_too_many(work: Work, metric: str, decision: decide.Decision) -> decide.Decision:

@@ -7,9 +7,9 @@ import msgspec
 
 from relay.config import Site
 from relay.delivery.states import State
-from relay.identity.evidence import WORTH, Recognition
+from relay.identity.evidence import WORTH, Evidence, Recognition
 from relay.identity.identifiers import IdentifierKind
-from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, late, proven
+from relay.identity.resolve import SESSION_SECONDS, Link, Resolution, Sign, late, proven
 from relay.model import ABANDONMENT_KINDS, Reason
 from relay.pipeline.decide import send
 from relay.pipeline.sender import Sender
@@ -25,7 +25,9 @@ def release(tx: Transaction, site: Site, person_id: str, *, sign_at: float, send
     gone_round = tx.graph.is_passed_on(site.site_id, person_id)
     visitors = tx.graph.visitors_of(site.site_id, person_id, only_strong=gone_round)
     bought_at = last_order(tx, site, visitors, person_id)
-    reached = list(dict.fromkeys([*visitors, *_same_browsers(tx, site, visitors)]))
+    # The browser of the sign may be tied to them by an ID alone that it has claimed for them.
+    here = [] if sender.visitor_id is None else [sender.visitor_id]
+    reached = list(dict.fromkeys([*visitors, *here, *_same_browsers(tx, site, visitors)]))
     waiting = {
         delivery.delivery_id: delivery
         for member in tx.graph.members(site.site_id, person_id)  # also what was done under an ID that is theirs now
@@ -105,10 +107,21 @@ def _resolution(
             found = whose(tx, site.site_id, delivery.visitor_id, recognition, sign_at, off=sender.off)
             if found.person_id == person_id and found.reason is None:
                 return found
-    if delivery.person_id is not None and tx.graph.canonical(site.site_id, delivery.person_id) == person_id:
+    if delivery.person_id is not None and _filed_under(tx, site, delivery, delivery.person_id) == person_id:
         # The call named this person itself; only the address was missing.
         return Resolution(person_id=person_id, evidence=delivery.evidence, confidence=delivery.confidence)
     return None
+
+
+def _filed_under(tx: Transaction, site: Site, delivery: Unsent, person_id: str) -> str:
+    """Who it is now that the call had named; what a browser had named by an ID, by what it has said of the ID since."""
+    owner = tx.graph.canonical(site.site_id, person_id)
+    if delivery.visitor_id is None:
+        return owner
+    kept = tx.outbox.proof(site.site_id, delivery.delivery_id)
+    if kept is None or msgspec.json.decode(kept, type=Sign).evidence is not Evidence.FORM:
+        return owner
+    return tx.graph.known_here(site.site_id, delivery.visitor_id, owner)
 
 
 def _is_after_sign_out(tx: Transaction, site: Site, delivery: Unsent, sign_at: float) -> bool:
@@ -129,7 +142,7 @@ def _is_of_another(
     """
     if delivery.person_id is None:
         return False
-    owner = tx.graph.canonical(site.site_id, delivery.person_id)
+    owner = _filed_under(tx, site, delivery, delivery.person_id)
     if owner == person_id:
         return False
     is_session = 0 <= sign_at - delivery.occurred_at <= SESSION_SECONDS

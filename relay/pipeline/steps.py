@@ -169,7 +169,7 @@ def resolve(work: Work) -> End | None:
         recognition=Recognition(entry.recognition),
         now=work.now,
         traces=traces.traces(message.context, work.commerce, entry.trust),
-        address=entry.ip if traces.is_public(entry.ip) else None,
+        address=traces.source(entry.ip),
         network=traces.network(entry.ip),
         browser=traces.browser(entry.user_agent),
         off=work.off,

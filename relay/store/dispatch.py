@@ -1,7 +1,8 @@
 """How deliveries leave the outbox: claimed under a lease, settled, given back, replayed.
 
 Invariants kept here: whom a delivery names is frozen by its first claim, so a retry names the same profile and Klaviyo
-recognises a repeat; what is told of that person is read anew at every claim, and nothing that changes a profile is
+recognises a repeat; where the call itself named an address, it is that address, whatever the person is told by since;
+what is told of that person is read anew at every claim, and nothing that changes a profile is
 under way beside another delivery of the same person, so a newer state is never overwritten by an older one.
 """
 
@@ -105,9 +106,10 @@ class Dispatch:
         for row in rows:
             try:
                 current = None if want.kind in _ERRANDS else recipient(row[13], row[17])
+                named = _recipient(vault, row[14], "payload") if want.kind is DeliveryKind.EVENT else None
                 frozen = _recipient(vault, row[15])
                 if frozen is None and current is not None:
-                    frozen = msgspec.structs.replace(current, traits={})
+                    frozen = _as_named(msgspec.structs.replace(current, traits={}), named)
                 delivery = _claimed(vault, row, frozen, now)
             except (Unreadable, msgspec.DecodeError, UnicodeDecodeError):
                 self._bury(row[0], now)
@@ -127,7 +129,7 @@ class Dispatch:
                 lease_until=lease_until,
                 recipient=None if frozen is None else vault.seal(SEALED["recipient"], msgspec.json.encode(frozen)),
             )
-            if frozen is not None and current is not None and current.traits:
+            if frozen is not None and current is not None and current.traits and _as_named(current, named) is current:
                 told = msgspec.structs.replace(frozen, traits=current.traits)
                 delivery = msgspec.structs.replace(delivery, recipient=told)
             claimed.append(delivery)
@@ -283,8 +285,20 @@ def _dead(site_id: str, reason: str | None, metric: str | None, since: float, un
     return where, values
 
 
-def _recipient(vault: Vault, stored: bytes | None) -> Recipient | None:
-    return None if stored is None else msgspec.json.decode(vault.open(SEALED["recipient"], stored), type=Recipient)
+def _recipient(vault: Vault, stored: bytes | None, column: str = "recipient") -> Recipient | None:
+    return None if stored is None else msgspec.json.decode(vault.open(SEALED[column], stored), type=Recipient)
+
+
+def _as_named(current: Recipient, named: Recipient | None) -> Recipient:
+    """Whom an event is told to when the call had ``named`` an address: its person, by everything that is known of them,
+    unless they go by another address now (one ID for everybody at a till, a change of address); then what was named."""
+    if named is None:
+        return current
+    if named.email is not None:
+        return current if named.email == current.email else named
+    if current.email is not None or named.phone_number == current.phone_number:
+        return current  # the number has found them, and they are told by their address
+    return named
 
 
 def _claimed(vault: Vault, row: Sequence[Any], recipient: Recipient | None, now: float) -> Claimed:

@@ -3,7 +3,6 @@
 from relay.identity.evidence import LINKS, Evidence
 from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import Link
-from relay.store.identifiers import Identifiers
 from relay.store.links import Links
 
 #: So many links that are not strong are looked at, the newest: of two persons' nothing is believed any more, and a
@@ -11,7 +10,7 @@ from relay.store.links import Links
 _ENOUGH_WEAK = 20
 
 
-class Graph(Identifiers, Links):
+class Graph(Links):
     """Reads and changes the graph of one site at a time, inside a transaction."""
 
     def links(self, site_id: str, visitor_id: str) -> list[Link]:
@@ -24,6 +23,8 @@ class Graph(Identifiers, Links):
             if person_id not in canonical:
                 canonical[person_id] = self.canonical(site_id, person_id)
             person = canonical[person_id]
+            if evidence == Evidence.FORM:  # whom a server means by an ID only a server says
+                person = self.known_here(site_id, visitor_id, person)
             if person not in sendable:
                 sendable[person] = self.is_sendable(site_id, person)
             if evidence in LINKS and person not in passed_on:

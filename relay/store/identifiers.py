@@ -7,15 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import Owner
+from relay.identity.resolve import CLAIMABLE, Owner
 from relay.model import Recipient, Trust
 from relay.store.persons import Persons
 
 #: What Klaviyo can be told a person by. A ``_kx`` counts once Klaviyo's answer (or its refusal to answer) is in.
-_SENDABLE = "(kind IN ('email', 'phone', 'klaviyo_id') OR (kind = 'kx' AND trust = 'klaviyo'))"
+_SENDABLE = (
+    "(kind IN ('email', 'klaviyo_id') OR (kind = 'phone' AND trust <> 'claimed')"
+    " OR (kind = 'kx' AND trust = 'klaviyo'))"
+)
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
+#: Stands in the trust column of what a browser alone has said of a person (``identity.resolve.CLAIMABLE``). It is found
+#: from the person only, so it has an owner's place for nobody, and any number of persons may claim the same value.
+CLAIMED = "claimed"
 
 
 class Identifiers(Persons):
@@ -85,15 +91,19 @@ class Identifiers(Persons):
     # Who has it
 
     def owners(self, site_id: str, identifiers: Iterable[Identifier]) -> dict[Identifier, Owner]:
-        """Who owns which of these identifiers."""
+        """Who owns which of these identifiers. What a browser alone has given to somebody with an address has no owner:
+        it is a claim (relays before there were claims kept it in an owner's place)."""
         owners = {}
         for identifier in identifiers:
             row = self._sql(
-                "SELECT person_id FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ?",
+                "SELECT person_id, trust FROM identifiers WHERE site_id = ? AND kind = ? AND hash = ?",
                 (site_id, identifier.kind, self._hash(site_id, identifier)),
             ).fetchone()
             if row is not None:
-                owners[identifier] = self._owner(site_id, self.canonical(site_id, row[0]), row[0])
+                is_confirmed = identifier.kind not in CLAIMABLE or row[1] != Trust.BROWSER
+                owner = self._owner(site_id, self.canonical(site_id, row[0]), row[0], is_confirmed=is_confirmed)
+                if is_confirmed or not owner.has_email:
+                    owners[identifier] = owner
         return owners
 
     def is_new(self, site_id: str, person_id: str, *, since: float) -> bool:
@@ -124,15 +134,22 @@ class Identifiers(Persons):
         )
 
     def identifiers_of(self, site_id: str, person_id: str) -> list[Identifier]:
-        """Every identifier of the person, whatever its kind."""
-        return [
-            Identifier(IdentifierKind(kind), self._plain(site_id, kind, value))
+        """Every identifier of the person, whatever its kind; of what they only claim what is nobody else's."""
+        found = [
+            (Identifier(IdentifierKind(kind), self._plain(site_id, kind, value)), trust)
             for member in self.members(site_id, person_id)
-            for kind, value in self._sql(
-                "SELECT kind, value FROM identifiers WHERE site_id = ? AND person_id = ?",
+            for kind, value, trust in self._sql(
+                "SELECT kind, value, trust FROM identifiers WHERE site_id = ? AND person_id = ?",
                 (site_id, member),
-            )
+            ).fetchall()
         ]
+        theirs = [i for i, trust in found if trust != CLAIMED or not self._is_anothers(site_id, person_id, i)]
+        return list(dict.fromkeys(theirs))
+
+    def _is_anothers(self, site_id: str, person_id: str, claimed: Identifier) -> bool:
+        """Whether a server has said that what the person claims is somebody else's."""
+        owner = self.owners(site_id, [claimed]).get(claimed)
+        return owner is not None and owner.is_confirmed and owner.person_id != person_id
 
     def customer_id(self, site_id: str, person_id: str) -> str | None:
         """The shop's own ID of the person, the latest a server gave: a browser may name anybody's."""
@@ -141,8 +158,8 @@ class Identifiers(Persons):
             for member in self.members(site_id, person_id)
             for last_at, value in self._sql(
                 "SELECT last_at, value FROM identifiers"
-                " WHERE site_id = ? AND person_id = ? AND kind = ? AND trust <> ?",
-                (site_id, member, IdentifierKind.CUSTOMER_ID, Trust.BROWSER),
+                " WHERE site_id = ? AND person_id = ? AND kind = ? AND trust NOT IN (?, ?)",
+                (site_id, member, IdentifierKind.CUSTOMER_ID, Trust.BROWSER, CLAIMED),
             ).fetchall()
         ]
         return self._best(site_id, IdentifierKind.CUSTOMER_ID, found) if found else None
@@ -161,7 +178,8 @@ class Identifiers(Persons):
         """Whom Klaviyo shall be told, or None when there is no address.
 
         Of several values of a kind those win that a server gave; of these the person's own, before those of whoever has
-        been made part of them; of these the latest.
+        been made part of them; of these the latest. A number that is only claimed is told beside an address, unless a
+        server has named another's.
         """
         values: dict[str, list[tuple[tuple[bool, bool, float], bytes]]] = {}
         traits: dict[str, Any] = {}
@@ -176,6 +194,8 @@ class Identifiers(Persons):
             traits |= self.traits(site_id, member)
         if not values:
             return None
+        if IdentifierKind.EMAIL in values and IdentifierKind.PHONE not in values:
+            values |= self._claimed_numbers(site_id, person_id)
 
         def best(kind: IdentifierKind) -> str | None:
             return self._best(site_id, kind, values[kind]) if kind in values else None
@@ -188,6 +208,20 @@ class Identifiers(Persons):
             traits=traits,
         )
 
+    def _claimed_numbers(self, site_id: str, person_id: str) -> dict[str, list[tuple[tuple[bool, bool, float], bytes]]]:
+        found = [
+            ((False, member == person_id, last_at), value)
+            for member in self.members(site_id, person_id)
+            for value, last_at in self._sql(
+                "SELECT value, last_at FROM identifiers WHERE site_id = ? AND person_id = ? AND kind = ? AND trust = ?",
+                (site_id, member, IdentifierKind.PHONE, CLAIMED),
+            ).fetchall()
+            if not self._is_anothers(
+                site_id, person_id, Identifier(IdentifierKind.PHONE, self._plain(site_id, IdentifierKind.PHONE, value))
+            )
+        ]
+        return {IdentifierKind.PHONE: found} if found else {}
+
     def _best(self, site_id: str, kind: str, ranked: Sequence[tuple[Any, bytes]]) -> str:
         """The value of the highest rank. Of two the first by the alphabet: the order of sealed values says nothing."""
         highest = max(rank for rank, _ in ranked)
@@ -199,21 +233,20 @@ class Identifiers(Persons):
     def _hash(self, site_id: str, identifier: Identifier) -> bytes:
         return self._keys.of(site_id).look_up(identifier.kind, identifier.value)
 
-    def _owner(self, site_id: str, person_id: str, holder_id: str) -> Owner:
-        kinds: set[str] = set()
-        for member in self.members(site_id, person_id):
-            kinds |= {
-                row[0]
-                for row in self._sql(
-                    "SELECT DISTINCT kind FROM identifiers WHERE site_id = ? AND person_id = ?", (site_id, member)
-                )
-            }
+    def _owner(self, site_id: str, person_id: str, holder_id: str, *, is_confirmed: bool) -> Owner:
+        has_email = any(
+            self._sql(
+                "SELECT 1 FROM identifiers WHERE site_id = ? AND person_id = ? AND kind = ? LIMIT 1",
+                (site_id, member, IdentifierKind.EMAIL),
+            ).fetchone()
+            for member in self.members(site_id, person_id)
+        )
         return Owner(
             person_id=person_id,
             holder_id=holder_id,
-            has_email=IdentifierKind.EMAIL in kinds,
-            has_customer_id=IdentifierKind.CUSTOMER_ID in kinds,
+            has_email=has_email,
             sendable=self.is_sendable(site_id, person_id),
+            is_confirmed=is_confirmed,
         )
 
 

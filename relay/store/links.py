@@ -2,8 +2,8 @@
 
 from relay.identity import guards
 from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
+from relay.store.claimed import Claimed
 from relay.store.outbox import marks
-from relay.store.persons import Persons
 
 _STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
 _LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
@@ -28,7 +28,7 @@ _Lasts = tuple[float, float, str, float | None, str | None]
 _ENOUGH_VISITORS = 50
 
 
-class Links(Persons):
+class Links(Claimed):
     """The links between visitors and persons, inside a transaction."""
 
     def tie(
@@ -159,7 +159,9 @@ class Links(Persons):
             f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
             (site_id, visitor_id, since),
         ).fetchall()
-        return len({self.canonical(site_id, row[0]) for row in rows}) if len(rows) > 1 else len(rows)
+        if len(rows) < 2:
+            return len(rows)
+        return len({self.known_here(site_id, visitor_id, self.canonical(site_id, row[0])) for row in rows})
 
     def signed_in(self, site_id: str, visitor_id: str) -> set[str]:
         """The persons whom a strong sign ties to the visitor now."""

@@ -61,7 +61,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     """A delivery to be put into the outbox.
 
     ``reason`` says why it stands in its state, ``cause`` why Klaviyo is told at all. ``payload`` is what a delivery
-    without an event needs to be sent.
+    without an event needs to be sent; of an event it is the address that the call itself named (a ``Recipient``).
     """
 
     site_id: str

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from relay.delivery.states import State
@@ -170,6 +171,52 @@ def test_the_recipient_is_frozen_at_the_first_claim(opened: OpenStore) -> None:
     (retry,) = opened.claim(recipient=lambda person: Recipient(email="new@shop.example"))
     assert retry.recipient == first.recipient == Recipient(email="old-person@shop.example")
     assert (retry.attempts, retry.first_attempt_at) == (2, NOW)
+
+
+@pytest.mark.parametrize(
+    ("named", "person", "told"),
+    [
+        pytest.param(
+            Recipient(email="jane@shop.example"),
+            Recipient(email="jane@shop.example", phone_number="+4930123", traits={"plan": "new"}),
+            Recipient(email="jane@shop.example", phone_number="+4930123", traits={"plan": "new"}),
+            id="their own address",
+        ),
+        pytest.param(
+            Recipient(email="jane@shop.example"),
+            Recipient(email="new@shop.example", external_id="7", traits={"plan": "new"}),
+            Recipient(email="jane@shop.example"),
+            id="another address of theirs",
+        ),
+        pytest.param(
+            Recipient(phone_number="+4930123"),
+            Recipient(phone_number="+4930999", traits={"plan": "new"}),
+            Recipient(phone_number="+4930123"),
+            id="another number of theirs",
+        ),
+        pytest.param(
+            Recipient(phone_number="+4930123"),
+            Recipient(email="jane@shop.example", phone_number="+4930999"),
+            Recipient(email="jane@shop.example", phone_number="+4930999"),
+            id="a number of somebody with an address",
+        ),
+    ],
+)
+def test_an_event_is_told_to_the_address_that_its_call_named(
+    opened: OpenStore, named: Recipient, person: Recipient, told: Recipient
+) -> None:
+    opened.add(payload=msgspec.json.encode(named).decode())
+    (first,) = opened.claim(recipient=lambda _: person)
+    assert first.recipient == told
+    settle(opened, first, State.READY, due_at=NOW, counts=False, was_sent=False)
+    (again,) = opened.claim(recipient=lambda _: person)
+    assert again.recipient == told
+
+
+def test_an_event_whose_person_is_gone_is_told_to_nobody_it_named(opened: OpenStore) -> None:
+    opened.add(payload=msgspec.json.encode(Recipient(email="jane@shop.example")).decode())
+    assert opened.claim(recipient=lambda _: None) == []
+    assert opened.states() == {("suppressed", "unsendable"): 1}
 
 
 def test_what_is_told_of_the_recipient_is_read_anew_at_every_claim(opened: OpenStore) -> None:

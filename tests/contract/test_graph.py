@@ -45,7 +45,7 @@ def test_an_identifier_has_one_owner(opened: OpenStore) -> None:
         email = Identifier(EMAIL, "jane@shop.example")
         jane = person(tx.graph, (EMAIL, email.value), (CUSTOMER, "7"))
         (owner,) = tx.graph.owners("shop", [email, Identifier(PHONE, "+49")]).values()
-        assert (owner.person_id, owner.has_email, owner.has_customer_id, owner.sendable) == (jane, True, True, True)
+        assert (owner.person_id, owner.has_email, owner.sendable) == (jane, True, True)
         john = person(tx.graph, (EMAIL, email.value))
         assert tx.graph.owners("shop", [email])[email].person_id == john
         assert tx.graph.owners("other", [email]) == {}
@@ -205,6 +205,54 @@ def test_one_class_of_evidence_can_be_ended_for_a_person(opened: OpenStore) -> N
 # --- merges ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_claim_is_nobodys_place_and_goes_with_its_claimant(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        email, customer, phone = (
+            Identifier(EMAIL, "m@shop.example"),
+            Identifier(CUSTOMER, "7"),
+            Identifier(PHONE, "+49301"),
+        )
+        mallory = person(tx.graph, (EMAIL, email.value))
+        for claimed in (customer, phone):
+            tx.graph.claim("shop", claimed, mallory, at=NOW, message_id="m")
+        assert tx.graph.claims("shop", mallory, customer)
+        assert tx.graph.owners("shop", [customer, phone]) == {}
+        assert tx.graph.customer_id("shop", mallory) is None
+        assert set(tx.graph.identifiers_of("shop", mallory)) == {email, customer, phone}
+        assert tx.graph.recipient("shop", mallory) == Recipient(email=email.value, phone_number=phone.value)
+        ann = person(tx.graph, (EMAIL, "ann@shop.example"), (CUSTOMER, "7"), (PHONE, phone.value), trust=Trust.SERVER)
+        assert {owner.person_id for owner in tx.graph.owners("shop", [customer, phone]).values()} == {ann}
+        assert tx.graph.identifiers_of("shop", mallory) == [email], "a server has said that they are another's"
+        assert tx.graph.recipient("shop", mallory) == Recipient(email=email.value)
+        tx.graph.forget("shop", mallory)
+        assert not tx.graph.claims("shop", mallory, customer)
+        assert set(tx.graph.owners("shop", [customer, phone])) == {customer, phone}
+
+    opened.do(work)
+
+
+def test_a_claimed_number_alone_is_no_address(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        someone = person(tx.graph, (CUSTOMER, "7"))
+        tx.graph.claim("shop", Identifier(PHONE, "+49301"), someone, at=NOW, message_id="m")
+        assert not tx.graph.is_sendable("shop", someone)
+        assert tx.graph.recipient("shop", someone) is None
+
+    opened.do(work)
+
+
+def test_what_a_browser_was_believed_before_there_were_claims_is_one(opened: OpenStore) -> None:
+    def work(tx: Transaction) -> None:
+        customer = Identifier(CUSTOMER, "7")
+        mallory = person(tx.graph, (EMAIL, "m@shop.example"), (CUSTOMER, "7"))
+        assert tx.graph.owners("shop", [customer]) == {}
+        ann = person(tx.graph, (EMAIL, "ann@shop.example"), (CUSTOMER, "7"), trust=Trust.SERVER)
+        assert tx.graph.owners("shop", [customer])[customer].person_id == ann
+        assert tx.graph.claims("shop", mallory, customer)
+
+    opened.do(work)
+
+
 def chain(graph: Graph) -> tuple[str, str, str]:
     """Three persons, each part of the next."""
     first = person(graph, (EMAIL, "first@shop.example"), at=NOW)
@@ -222,7 +270,7 @@ def test_merged_persons_are_one_by_every_way(opened: OpenStore) -> None:
         assert set(tx.graph.members("shop", third)) == {first, second, third}
         email = Identifier(EMAIL, "first@shop.example")
         owner = tx.graph.owners("shop", [email])[email]
-        assert (owner.person_id, owner.has_email, owner.has_customer_id) == (third, True, True)
+        assert (owner.person_id, owner.has_email) == (third, True)
         assert tx.graph.recipient("shop", third) == Recipient(email="first@shop.example", phone_number="+4930123")
         tie(tx.graph, "browser", first)
         assert tx.graph.links("shop", "browser")[0].person_id == third

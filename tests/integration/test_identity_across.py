@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from relay.forget import forget
 from relay.identity import guards
 from relay.identity.evidence import Evidence
-from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, Browser, World, in_world, klaviyo_script
+from relay.identity.identifiers import IdentifierKind
+from tests.integration.world import CART, DAY, HOUR, LAMP, MINUTE, ORDERED, Browser, World, in_world, klaviyo_script
 from tests.unit.test_traces import INSTAGRAM, SAFARI
 
 ANN, BOB, CLEO, DORA = (f"{name}@mail.com" for name in ("ann", "bob", "cleo", "dora"))
@@ -527,13 +529,97 @@ async def test_an_address_that_tries_out_identifiers_is_not_believed_any_more(
     assert len(await world.rows("SELECT * FROM persons")) == 22
 
 
+@in_world()
+async def test_an_address_that_tries_out_known_shoppers_is_not_believed_any_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "CLAIMS_AN_ADDRESS", 3)
+    for n in range(8):
+        await world.server({"type": "identify", "userId": f"c{n}", "traits": {"email": f"shopper{n}@mail.com"}})
+    await world.settle(2 * HOUR)
+    for n in range(8):
+        browser = world.browser(PUBLIC)
+        await browser.identify(email=f"shopper{n}@mail.com")
+        await browser.add_to_cart()
+    await world.pass_hold()
+    assert len(world.emails(CART)) == 3
+
+
+@in_world()
+async def test_who_has_said_who_they_are_may_say_it_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "CLAIMS_AN_ADDRESS", 3)
+    shopper = world.browser(PUBLIC)
+    for _ in range(8):
+        await shopper.identify("7", email=ANN, phone="+12025550123")
+        await shopper.post({"type": "track", "event": "Song Played", "userId": "7"})
+    await world.process()
+    assert (await world.sums())["refused_identifier claims_of_one_address"] == 0
+
+
+@pytest.mark.parametrize(
+    ("last", "believed"),
+    [pytest.param("2a02:908:1:2::%x", 3, id="one network"), pytest.param("2a02:908:1:%x::1", 8, id="eight networks")],
+)
+@in_world()
+async def test_an_ipv6_address_counts_as_its_network(
+    world: World, monkeypatch: pytest.MonkeyPatch, last: str, believed: int
+) -> None:
+    monkeypatch.setattr(guards, "CLAIMS_AN_ADDRESS", 3)
+    for n in range(8):
+        await world.browser(last % (n + 1)).identify(email=f"guess{n}@mail.com")
+    await world.process()
+    assert len(await world.rows("SELECT * FROM persons")) == believed
+
+
+@in_world()
+async def test_what_names_somebody_and_is_not_believed_is_nobody_elses(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shopper = world.browser(PUBLIC)
+    await shopper.identify(email=ANN)
+    await world.settle(HOUR / 2)
+    monkeypatch.setattr(guards, "CLAIMS_AN_ADDRESS", 1)
+    checkout = {"email": BOB, "products": [LAMP], "value": 20}
+    await shopper.post({"type": "track", "event": "Checkout Started", "properties": checkout})
+    await world.process()
+    await shopper.identify(email=ANN)  # her next sign does not make it hers either
+    await world.pass_hold()
+    assert ("Started Checkout", "suppressed", "claim_refused") in await world.fates()
+    assert world.received("Started Checkout - Backup Flow") == []
+
+
+@pytest.mark.parametrize("address", ["x1y2z3@marketplace.amazon.com", "x1y2z3@members.ebay.com", "me@example.com"])
+@in_world()
+async def test_the_mailbox_of_a_marketplaces_order_is_no_person(world: World, address: str) -> None:
+    shopper = world.browser()
+    await shopper.identify(email=address)
+    await world.settle(2 * DAY)
+    await shopper.add_to_cart()
+    await world.pass_hold()
+    assert world.received(CART) == []
+    assert await world.rows("SELECT evidence FROM links") == [{"evidence": "mailbox"}]
+
+
 @in_world(identifier_limits={"email": 2})
 async def test_a_person_gets_no_more_addresses_than_the_site_allows(world: World) -> None:
     for email in (ANN, BOB, CLEO):
         await world.server({"type": "identify", "userId": "7", "traits": {"email": email}})
     await world.process()
-    assert len(await world.rows("SELECT * FROM identifiers WHERE kind = 'email'")) == 2
+    held = await world.rows("SELECT count(*) AS n FROM identifiers WHERE kind = 'email' GROUP BY person_id ORDER BY n")
+    assert [row["n"] for row in held] == [1, 2], "the ID of all says nothing of the third"
     assert (await world.sums())["refused_identifier limit_email"] == 1
+
+
+@in_world()
+async def test_at_a_till_that_sends_one_id_for_all_every_order_is_told_to_its_own_buyer(world: World) -> None:
+    buyers = [f"buyer{n}@mail.com" for n in range(guards.IDENTIFIER_LIMITS[IdentifierKind.EMAIL] + 2)]
+    for pause, prefix in ((60.0, "quick"), (2 * HOUR, "slow")):
+        for n, buyer in enumerate(buyers):
+            order = {"order_id": f"{prefix}{n}", "total": 20, "products": [LAMP], "email": buyer}
+            await world.server({"type": "track", "event": "Order Completed", "userId": "till-1", "properties": order})
+            await world.settle(pause)
+    await world.pass_hold()
+    assert Counter(world.emails(ORDERED)) == dict.fromkeys(buyers, 2)
 
 
 @in_world()

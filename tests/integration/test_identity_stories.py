@@ -700,6 +700,7 @@ async def test_another_persons_order_ends_no_story(world: World) -> None:
 @in_world()
 async def test_a_change_of_address_told_by_the_server_is_followed(world: World) -> None:
     shopper = world.browser()
+    await world.server({"type": "identify", "userId": "customer-1", "traits": {"email": ANN}})
     await shopper.identify("customer-1", email=ANN)
     await world.pass_hold()
     await world.server({"type": "identify", "userId": "customer-1", "traits": {"email": "ann.new@mail.com"}})

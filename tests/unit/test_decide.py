@@ -15,6 +15,7 @@ ANN = Resolution(person_id="ann", evidence="form", confidence=0.98)
 NOBODY = Resolution(reason=Reason.NO_IDENTITY)
 PENDING = Resolution(person_id="ann", reason=Reason.IDENTITY_PENDING)
 SHARED = Resolution(reason=Reason.SHARED_DEVICE)
+REFUSED = Resolution(reason=Reason.CLAIM_REFUSED)
 
 UNTOLD = KlaviyoState()
 ABSENT = KlaviyoState(present=False, identified=False)
@@ -61,6 +62,8 @@ def decided(
         ("backup", STRANGER, NOBODY, "waiting", "no_identity", "klaviyo_unidentified"),
         ("backup", STRANGER, PENDING, "waiting", "identity_pending", "klaviyo_unidentified"),
         ("backup", STRANGER, SHARED, "waiting", "shared_device", "klaviyo_unidentified"),
+        ("backup", STRANGER, REFUSED, "suppressed", "claim_refused", "klaviyo_unidentified"),
+        ("all", STRANGER, REFUSED, "suppressed", "claim_refused", "forward_all"),
         ("backup", KNOWN, ANN, "suppressed", "native", "klaviyo_unidentified"),
         ("backup", KNOWN, NOBODY, "suppressed", "native", "klaviyo_unidentified"),
         ("backup", KNOWN_ONLY, ANN, "suppressed", "native", "klaviyo_absent"),

@@ -140,6 +140,32 @@ def test_no_claim_of_a_browser_unites_persons_or_takes_an_identifier(calls: list
         merges = world.merges()
 
 
+def addresses_named(calls: list[Call], *, with_browsers: bool) -> list[set[Identifier]]:
+    """The e-mail addresses of the person each server's call is told of."""
+    named = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        world = World(connection)
+        for call in calls:
+            if call.trust is Trust.BROWSER and not with_browsers:
+                world.now += call.seconds
+                continue
+            found = world.hear(call).resolution
+            if call.trust is not Trust.BROWSER:
+                theirs = [] if found.person_id is None else world.tx.graph.identifiers_of("shop", found.person_id)
+                named.append({each for each in theirs if each.kind is IdentifierKind.EMAIL})
+    return named
+
+
+@LAWFUL
+@given(ANYBODY)
+def test_whatever_browsers_have_said_a_server_names_nobody_by_another_address(calls: list[Call]) -> None:
+    """What a browser claims before or between adds no address to the person whom a server or Klaviyo means."""
+    for heard, alone in zip(
+        addresses_named(calls, with_browsers=True), addresses_named(calls, with_browsers=False), strict=True
+    ):
+        assert heard <= alone
+
+
 @LAWFUL
 @given(BROWSERS_ONLY)
 def test_from_browsers_alone_nobody_has_two_addresses_or_two_ids(calls: list[Call]) -> None:

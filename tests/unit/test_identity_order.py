@@ -25,12 +25,13 @@ from tests.unit.test_identity_laws import (
 )
 
 BEGIN = 1_000_000.0
-#: Who a browser says it is, the links it opens, its sign-outs, and what the shop left in it.
+#: Who a browser says it is, of whichever ID it pretends to be, the links it opens, its sign-outs, and what the shop
+#: left in it.
 BROWSER = st.builds(
     Call,
     st.just(Trust.BROWSER),
     st.sampled_from(VISITORS),
-    some(EMAILS),
+    some(EMAILS, CUSTOMERS),
     st.none() | st.sampled_from(LINKS),
     st.sampled_from([Kind.IDENTIFY, Kind.PAGE, Kind.CHECKOUT_STARTED, Kind.SIGNED_OUT]),
 )

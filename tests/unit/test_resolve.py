@@ -146,21 +146,19 @@ LINK = Identifier(IdentifierKind.KX, "kx")
 PROFILE = Identifier(IdentifierKind.KLAVIYO_ID, "01A")
 
 
-def owner(person: str, *, email: bool = False, customer: bool = False, sendable: bool | None = None) -> Owner:
+def owner(person: str, *, email: bool = False, sendable: bool | None = None, confirmed: bool = True) -> Owner:
     """``sendable`` unless told: who has an e-mail address is."""
     return Owner(
-        person_id=person,
-        has_email=email,
-        has_customer_id=customer,
-        sendable=email if sendable is None else sendable,
+        person_id=person, has_email=email, sendable=email if sendable is None else sendable, is_confirmed=confirmed
     )
 
 
 ANN = owner("ann", email=True)
-ANN_CUSTOMER = owner("ann", email=True, customer=True)
-BOB = owner("bob", email=True, customer=True)
-ID_ONLY = owner("id", customer=True)
-PHONE_ONLY = owner("phone", sendable=True)
+BOB = owner("bob", email=True)
+ID_ONLY = owner("id")
+#: What a browser alone has named: an ID, a number.
+ID_HEARD = owner("id", confirmed=False)
+PHONE_ONLY = owner("phone", sendable=True, confirmed=False)
 LINK_ONLY = owner("link")
 
 Case = tuple[list[Identifier], dict[Identifier, Owner], Plan]
@@ -173,24 +171,53 @@ def case(
     person: str | None,
     attach: list[Identifier],
     unite: tuple[str, ...] = (),
+    claim: tuple[Identifier, ...] = (),
 ) -> object:
-    return pytest.param(claimed, owners, Plan(person_id=person, attach=tuple(attach), unite=unite), id=name)
+    planned = Plan(person_id=person, attach=tuple(attach), unite=unite, claim=claim)
+    return pytest.param(claimed, owners, planned, id=name)
 
 
 BROWSER = [
-    case("nobody known", [EMAIL, CUSTOMER, PHONE], {}, None, [EMAIL, CUSTOMER, PHONE]),
+    case("nobody known", [EMAIL, CUSTOMER, PHONE], {}, None, [EMAIL], claim=(CUSTOMER, PHONE)),
     case("known address", [EMAIL], {EMAIL: ANN}, "ann", [EMAIL]),
-    case("known address, new ID and number", [EMAIL, CUSTOMER, PHONE], {EMAIL: ANN}, "ann", [EMAIL, CUSTOMER, PHONE]),
-    case("known address, second ID", [EMAIL, CUSTOMER], {EMAIL: ANN_CUSTOMER}, "ann", [EMAIL]),
+    case(
+        "known address, new ID and number",
+        [EMAIL, CUSTOMER, PHONE],
+        {EMAIL: ANN},
+        "ann",
+        [EMAIL],
+        claim=(CUSTOMER, PHONE),
+    ),
+    case(
+        "known address, its own ID and number",
+        [EMAIL, CUSTOMER, PHONE],
+        {EMAIL: ANN, CUSTOMER: ANN, PHONE: ANN},
+        "ann",
+        [EMAIL, CUSTOMER, PHONE],
+    ),
     case("known address, another's ID", [EMAIL, CUSTOMER], {EMAIL: ANN, CUSTOMER: BOB}, "ann", [EMAIL]),
     case("known address, another's number", [EMAIL, PHONE], {EMAIL: ANN, PHONE: BOB}, "ann", [EMAIL]),
-    case("known address, an ID alone", [EMAIL, CUSTOMER], {EMAIL: ANN, CUSTOMER: ID_ONLY}, "ann", [EMAIL]),
-    case("new address, an ID alone", [EMAIL, CUSTOMER], {CUSTOMER: ID_ONLY}, "id", [EMAIL, CUSTOMER]),
+    case(
+        "known address, an ID alone",
+        [EMAIL, CUSTOMER],
+        {EMAIL: ANN, CUSTOMER: ID_ONLY},
+        "ann",
+        [EMAIL],
+        claim=(CUSTOMER,),
+    ),
+    case("new address, a server's ID alone", [EMAIL, CUSTOMER], {CUSTOMER: ID_ONLY}, None, [EMAIL], claim=(CUSTOMER,)),
+    case("new address, an ID alone", [EMAIL, CUSTOMER], {CUSTOMER: ID_HEARD}, None, [EMAIL], claim=(CUSTOMER,)),
     case("new address, another's ID", [EMAIL, CUSTOMER], {CUSTOMER: BOB}, None, [EMAIL]),
-    case("new address, known number", [EMAIL, PHONE], {PHONE: PHONE_ONLY}, None, [EMAIL]),
+    case("new address, known number", [EMAIL, PHONE], {PHONE: PHONE_ONLY}, None, [EMAIL], claim=(PHONE,)),
+    case("new address, another's number", [EMAIL, PHONE], {PHONE: ANN}, None, [EMAIL]),
     case("known ID", [CUSTOMER], {CUSTOMER: BOB}, "bob", [CUSTOMER]),
-    case("known ID, new number", [CUSTOMER, PHONE], {CUSTOMER: BOB}, "bob", [CUSTOMER, PHONE]),
+    case("an ID heard before", [CUSTOMER], {CUSTOMER: ID_HEARD}, "id", [CUSTOMER]),
+    case("an ID a server has named alone", [CUSTOMER], {CUSTOMER: ID_ONLY}, "id", [CUSTOMER]),
+    case("known ID, new number", [CUSTOMER, PHONE], {CUSTOMER: BOB}, "bob", [CUSTOMER], claim=(PHONE,)),
     case("known ID, another's number", [CUSTOMER, PHONE], {CUSTOMER: BOB, PHONE: ANN}, "bob", [CUSTOMER]),
+    case("new ID, new number", [CUSTOMER, PHONE], {}, None, [PHONE], claim=(CUSTOMER,)),
+    case("new ID, known number", [CUSTOMER, PHONE], {PHONE: PHONE_ONLY}, "phone", [PHONE], claim=(CUSTOMER,)),
+    case("an ID alone, new number", [CUSTOMER, PHONE], {CUSTOMER: ID_ONLY}, None, [PHONE], claim=(CUSTOMER,)),
     case("new ID, another's number", [CUSTOMER, PHONE], {PHONE: ANN}, None, [CUSTOMER]),
     case("known number alone", [PHONE], {PHONE: ANN}, "ann", [PHONE]),
     case("new number alone", [PHONE], {}, None, [PHONE]),
@@ -210,13 +237,22 @@ def test_a_browsers_claim_takes_nothing_and_unites_nobody(
 ) -> None:
     assert planned.unite == ()
     for identifier in planned.attach:
-        assert identifier not in owners or owners[identifier].person_id == planned.person_id
+        owner = owners.get(identifier)
+        assert owner is None or owner.person_id == planned.person_id
+
+
+@pytest.mark.parametrize(("claimed", "owners", "planned"), BROWSER)
+def test_a_browser_gives_nobody_an_id_or_a_number_beside_an_address(
+    claimed: list[Identifier], owners: dict[Identifier, Owner], planned: Plan
+) -> None:
+    beside = [i for i in planned.attach if i.kind is not IdentifierKind.EMAIL and EMAIL in claimed]
+    assert all(owners[i].is_confirmed and owners[i].person_id == planned.person_id for i in beside)
 
 
 SERVER_CASES = [
     case("nobody known", [EMAIL, CUSTOMER, PHONE], {}, None, [EMAIL, CUSTOMER, PHONE]),
     case("known address", [EMAIL], {EMAIL: ANN}, "ann", [EMAIL]),
-    case("known address, second ID", [EMAIL, CUSTOMER], {EMAIL: ANN_CUSTOMER}, "ann", [EMAIL, CUSTOMER]),
+    case("known address, second ID", [EMAIL, CUSTOMER], {EMAIL: ANN}, "ann", [EMAIL, CUSTOMER]),
     case("known address, another's ID moves", [EMAIL, CUSTOMER], {EMAIL: ANN, CUSTOMER: BOB}, "ann", [EMAIL, CUSTOMER]),
     case(
         "known address, an ID alone is united",
@@ -228,6 +264,15 @@ SERVER_CASES = [
     ),
     case("a change of address", [EMAIL, CUSTOMER], {CUSTOMER: BOB}, "bob", [EMAIL, CUSTOMER]),
     case("an address for an ID", [EMAIL, CUSTOMER], {CUSTOMER: ID_ONLY}, "id", [EMAIL, CUSTOMER]),
+    case("an address for an ID that a browser named", [EMAIL, CUSTOMER], {CUSTOMER: ID_HEARD}, "id", [EMAIL, CUSTOMER]),
+    case(
+        "known address, an ID that a browser named is united",
+        [EMAIL, CUSTOMER],
+        {EMAIL: ANN, CUSTOMER: ID_HEARD},
+        "ann",
+        [EMAIL, CUSTOMER],
+        ("id",),
+    ),
     case("known address, another's number stays", [EMAIL, PHONE], {EMAIL: ANN, PHONE: BOB}, "ann", [EMAIL]),
     case("new address, another's number stays", [EMAIL, PHONE], {PHONE: BOB}, None, [EMAIL]),
     case("new address, a number alone stays", [EMAIL, PHONE], {PHONE: PHONE_ONLY}, None, [EMAIL]),

@@ -20,6 +20,7 @@ from relay.identity.traces import (
     is_handover,
     neighbours,
     network,
+    source,
     traces,
 )
 from relay.model import Commerce, Kind, Trust
@@ -151,6 +152,22 @@ def test_klaviyos_answers_leave_nothing() -> None:
 )
 def test_the_network_of_an_address(ip: str | None, found: str | None) -> None:
     assert network(ip) == found
+
+
+@pytest.mark.parametrize(
+    ("ip", "found"),
+    [
+        ("198.41.0.4", "198.41.0.4"),
+        ("2a02:908:1:2::1", "2a02090800010002/64"),
+        ("2a02:908:1:2:ffff::9", "2a02090800010002/64"),
+        ("192.168.0.7", None),
+        ("fd00::1", None),
+        ("somewhere", None),
+        (None, None),
+    ],
+)
+def test_whom_a_call_comes_from(ip: str | None, found: str | None) -> None:
+    assert source(ip) == found
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,14 @@ REASONS: dict[Reason, str] = {
         " the e-mail has been passed on, and nobody can tell who reads it."
     ),
     Reason.SHARED_MAILBOX: (
-        "Only the address of a shared mailbox (info@, office@) was given in this browser, and that visit is over."
+        "Only the address of a mailbox that is no person's own was given in this browser (info@, office@, a"
+        " marketplace's), and that visit is over."
     ),
     Reason.ADDRESS_CORRECTED: "It names an address that the shopper corrected a moment later: a typing error.",
+    Reason.CLAIM_REFUSED: (
+        "The call names a shopper, but too many were named from the same internet address within an hour. It is not"
+        " believed, and nobody else is told of it."
+    ),
     Reason.UNLINKED: (
         "It rested on a tie between this browser and a person that was taken back (relay unlink), and nothing else says"
         " whose it is."
