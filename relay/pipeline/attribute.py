@@ -151,13 +151,11 @@ def _apply_claims(
         planned = msgspec.structs.replace(planned, unite=tuple(dict.fromkeys(united)))
     person_id = planned.person_id or graph.new_person(site_id, at)
     is_new_here = any(owners.get(i) is None or owners[i].person_id != person_id for i in planned.attach)
-    if planned.unite:
-        _unite(tx, site, planned.unite, person_id, message, sender)
-        owners = graph.owners(site_id, known)
+    folded = _unite(tx, site, planned.unite, person_id, message, sender) if planned.unite else set()
     for identifier in planned.attach:
         owner = owners.get(identifier)
         is_theirs = owner is not None and owner.person_id in (person_id, *planned.unite)
-        owned_by = owner.holder_id if owner is not None and is_theirs else person_id
+        owned_by = owner.holder_id if owner is not None and is_theirs and owner.holder_id not in folded else person_id
         graph.attach(site_id, identifier, owned_by, trust=sender.trust, at=at, message_id=message.message_id)
     for identifier in planned.claim:
         if graph.claims(site_id, person_id, identifier) or _has_room(tx, site, person_id, identifier):
@@ -279,16 +277,19 @@ def _tie(
 
 def _unite(
     tx: Transaction, site: Site, others: Sequence[str], person_id: str, message: Message, sender: Sender
-) -> None:
+) -> set[str]:
     """Make these persons one with the first: by a merge that can be revoked, or, of whom nothing but a link's exchange
-    ID was known, for good."""
+    ID was known, for good. Returns the latter, who are no more."""
     site_id, at, message_id = site.site_id, message.occurred_at, message.message_id
+    folded = set()
     with watched(tx, site, person_id, now=sender.now):
         for other in others:
             if tx.graph.fold(site_id, other, person_id, at=at, message_id=message_id):
                 tx.outbox.hand_over(site_id, other, person_id)
+                folded.add(other)
             else:
                 tx.graph.unite(site_id, other, person_id, at=at, message_id=message_id)
+    return folded
 
 
 def _claims_too_much(

@@ -15,9 +15,12 @@ _KINDS = (TraceKind.CART, TraceKind.CHECKOUT)
 
 
 def remember(tx: Transaction, site_id: str, message: Message, sender: Sender, named: Resolution) -> None:
-    """A server's call has named its person and its cart, and no browser was known to have that."""
+    """A server's call has named its person and its cart, and no browser was known to have that. One that is known, and
+    to be left alone (``pipeline.endings``), is not tied later either."""
     carts = [trace for trace in sender.traces if trace.kind in _KINDS]
     if sender.trust is not Trust.SERVER or not carts or named.person_id is None or named.sign is None:
+        return
+    if holder([tx.traces.jars(site_id, cart) for cart in carts], message.occurred_at) is not None:
         return
     call = CartCall(
         message_id=message.message_id,

@@ -139,7 +139,7 @@ async def test_signing_out_in_one_browser_holds_for_what_was_derived_from_it(wor
     assert world.received(CART) == []
 
 
-CLIENT = {"shopify": {"clientId": "client-id-of-shopify"}}
+CLIENT = {"shopify": {"clientId": "6f1d3a52-0b7c-4e0e-9d61-2f4b8a7c9e10"}}
 
 
 @pytest.mark.parametrize("is_own", [False, True], ids=["derived", "logged in again"])
