@@ -385,6 +385,7 @@ async def test_without_a_key_nothing_is_sent_and_nothing_is_lost(world: World) -
 @in_world(**NO_HOLD)
 async def test_a_retry_names_the_profile_of_the_first_try_though_the_address_has_changed(world: World) -> None:
     shopper = world.browser()
+    await world.server({"type": "identify", "userId": "customer-1", "traits": {"email": ANN}})
     await shopper.identify("customer-1", email=ANN)
     await world.settle()
     await world.sandbox.script(EVENTS, status=503, after_effect=True)
