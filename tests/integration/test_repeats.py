@@ -62,19 +62,7 @@ ACT = st.one_of(
 )
 
 
-def until_refused(story: list[Act]) -> list[Act]:
-    """Whoever refuses does nothing afterwards: a refusal is not kept, so that its copy counts as another one."""
-    refused: set[str] = set()
-    kept = []
-    for act in story:
-        if act.visitor not in refused:
-            kept.append(act)
-        if act.what == "refuses":
-            refused.add(act.visitor)
-    return kept
-
-
-STORY = st.lists(ACT, min_size=1, max_size=9).map(until_refused)
+STORY = st.lists(ACT, min_size=1, max_size=9)
 
 
 def order_id(number: int) -> str:
@@ -85,7 +73,7 @@ def order_id(number: int) -> str:
 def entry(act: Act, number: int, at: float, now: float) -> Entry:
     """What the journal holds of an act of ``at`` that arrives at ``now``."""
     trust, visitor_id = Trust.BROWSER, act.visitor or None
-    context: dict[str, Any] = {"shopify": {"cartToken": f"the-cart-of-the-{act.visitor}"}}
+    context: dict[str, Any] = {"shopify": {"cartToken": f"c4rt-of-the-{act.visitor}"}}
     body: dict[str, Any] = {"type": "page"}
     match act.what:
         case "identify":
@@ -96,7 +84,7 @@ def entry(act: Act, number: int, at: float, now: float) -> Entry:
             context["clickIds"] = {"_kx": act.name}
         case "order":
             order = {"order_id": order_id(number), "total": 20, "email": act.name, "products": [{"product_id": "7"}]}
-            order["cart_token"] = f"the-cart-of-the-{act.visitor}"
+            order["cart_token"] = f"c4rt-of-the-{act.visitor}"
             body = {"type": "track", "event": "Order Completed", "properties": order}
             trust, visitor_id, context = Trust.SERVER, None, {}
         case "sign_out":
