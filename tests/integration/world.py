@@ -10,8 +10,8 @@ moves by hand, and the Klaviyo sandbox behind a real socket.
 
 import asyncio
 import contextlib
-import hashlib
 import functools
+import hashlib
 import inspect
 import socket
 import uuid
