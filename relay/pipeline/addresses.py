@@ -1,6 +1,7 @@
 """What kind of mailbox an e-mail address is. Pure; nothing here refuses an address.
 
-All are counted and shown; what is no person's own ties a browser only for the visit in which it was given.
+All but personal ones are counted and shown; what is a role's or a relay's ties a browser only for the visit in which it
+was given.
 """
 
 from enum import StrEnum

@@ -206,6 +206,7 @@ def _evidence(trust: Trust, kind: Kind, claims: Claims) -> Evidence:
 
 
 def _is_mailbox(identifier: Identifier) -> bool:
-    """Whether it is the address of a mailbox and not of a person: of several people, of a marketplace's order, of an
-    example."""
-    return identifier.kind is IdentifierKind.EMAIL and address_kind(identifier.value) is not AddressKind.PERSONAL
+    """Whether it is the address of a mailbox and not of a person: of several people, or of a marketplace's order. An
+    example's address stands for a person wherever one is tried out, and Klaviyo writes to none."""
+    kinds = (AddressKind.ROLE, AddressKind.RELAY)
+    return identifier.kind is IdentifierKind.EMAIL and address_kind(identifier.value) in kinds
