@@ -13,7 +13,6 @@ from relay.identity.claims import Claims
 from relay.identity.evidence import STRONG, WORTH, Evidence, Recognition
 from relay.identity.identifiers import Identifier, IdentifierKind
 from relay.identity.resolve import NOBODY, Link, Resolution, proven, resolve
-from relay.identity.traces import TraceKind, holder
 from relay.model import Kind, Message, Reason, Trust
 from relay.pipeline import carts, endings, labels, recall, suspect
 from relay.pipeline.addresses import AddressKind, address_kind
@@ -43,16 +42,19 @@ def attribute(tx: Transaction, site: Site, message: Message, kind: Kind, claims:
         links = endings.sign_out(tx, site, visitor_id, at=at, now=sender.now)
         return Attribution(resolution=resolve(links, sender.recognition, at, off=sender.off))
     if visitor_id is None:
-        sender = _by_cart(tx, site, sender, at)
-        visitor_id = sender.visitor_id
+        had = carts.browser_of(tx, site.site_id, sender, at)
+        if had is not None and not endings.is_left_alone(tx, site, had):
+            sender = msgspec.structs.replace(sender, visitor_id=had, recognition=Recognition.CART)
+            visitor_id = had
         is_new_trace = False
     else:
+        had = visitor_id
         is_new_trace = _note_traces(tx, site, sender, visitor_id, at)
         if not endings.is_left_alone(tx, site, visitor_id):
             for call in carts.answered(tx, site.site_id, visitor_id, sender):
                 _tie_by_call(tx, site, visitor_id, call, message, sender)
     direct, has_news = _apply_claims(tx, site, message, kind, claims, sender)
-    if direct is not None and visitor_id is None and claims.is_author:
+    if direct is not None and had is None and claims.is_author:
         carts.remember(tx, site.site_id, message, sender, direct)
     if visitor_id is not None:
         follow_exchange(tx, site, message, claims, sender, visitor_id)
@@ -100,21 +102,6 @@ def _tie_by_call(
     recall.for_sign(tx, site, visitor_id, named, Claims(), at=call.at, now=sender.now)
     if link.sendable:
         release(tx, site, person_id, sign_at=call.at, sender=sender)
-
-
-def _by_cart(tx: Transaction, site: Site, sender: Sender, at: float) -> Sender:
-    """A server's call about a cart comes from the browser that has it, where that is certain."""
-    if sender.trust is not Trust.SERVER:
-        return sender
-    jars = [
-        tx.traces.jars(site.site_id, trace)
-        for trace in sender.traces
-        if trace.kind in (TraceKind.CART, TraceKind.CHECKOUT)
-    ]
-    visitor_id = holder(jars, at)
-    if visitor_id is None or endings.is_left_alone(tx, site, visitor_id):
-        return sender
-    return msgspec.structs.replace(sender, visitor_id=visitor_id, recognition=Recognition.CART)
 
 
 def _release_across(tx: Transaction, site: Site, visitor_id: str, sender: Sender, at: float) -> None:

@@ -14,13 +14,17 @@ from relay.store.traces import CartCall
 _KINDS = (TraceKind.CART, TraceKind.CHECKOUT)
 
 
+def browser_of(tx: Transaction, site_id: str, sender: Sender, at: float) -> str | None:
+    """The visitor that a server's call about a cart comes from; None where that is not certain."""
+    if sender.trust is not Trust.SERVER:
+        return None
+    return holder([tx.traces.jars(site_id, trace) for trace in sender.traces if trace.kind in _KINDS], at)
+
+
 def remember(tx: Transaction, site_id: str, message: Message, sender: Sender, named: Resolution) -> None:
-    """A server's call has named its person and its cart, and no browser was known to have that. One that is known, and
-    to be left alone (``pipeline.endings``), is not tied later either."""
+    """A server's call has named its person and its cart, and no browser is known to have that (``browser_of``)."""
     carts = [trace for trace in sender.traces if trace.kind in _KINDS]
     if sender.trust is not Trust.SERVER or not carts or named.person_id is None or named.sign is None:
-        return
-    if holder([tx.traces.jars(site_id, cart) for cart in carts], message.occurred_at) is not None:
         return
     call = CartCall(
         message_id=message.message_id,

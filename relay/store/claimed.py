@@ -10,7 +10,8 @@ from relay.identity.resolve import CLAIMABLE
 from relay.model import Trust
 from relay.store.identifiers import CLAIMED, Identifiers
 
-_STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
+#: The classes of evidence that name a person by themselves, as SQL lists them.
+STRONG_ONES = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
 
 
 class Claimed(Identifiers):
@@ -75,7 +76,7 @@ class Claimed(Identifiers):
             return person_id
         # A sign-out does not change whom the shop calls by an ID in this browser; what was taken back counts no more.
         tied = self._sql(
-            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND evidence IN ({_STRONG})"
+            f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND evidence IN ({STRONG_ONES})"
             " AND (ended_at IS NULL OR end_reason = 'signed_out')",
             (site_id, visitor_id),
         ).fetchall()

@@ -1,11 +1,10 @@
 """Visitors' links to persons in SQL: made and renewed by a sign, ended and never deleted."""
 
 from relay.identity import guards
-from relay.identity.evidence import LINKS, STRONG, WORTH, Evidence
-from relay.store.claimed import Claimed
+from relay.identity.evidence import LINKS, Evidence
+from relay.store.claimed import STRONG_ONES, Claimed
 from relay.store.outbox import marks
 
-_STRONG = ", ".join(f"'{evidence}'" for evidence, worth in WORTH.items() if worth.strength >= STRONG)
 _LINKS = ", ".join(f"'{evidence}'" for evidence in sorted(LINKS))
 
 #: Why a link has ended: the shopper has signed out or refused, or the operator has taken it back. What was taken back
@@ -16,7 +15,7 @@ OPTED_OUT = "opted_out"
 _COUNTS = f"coalesce(links.end_reason, '') <> '{UNLINKED}'"
 
 _STAYS_ENDED = (
-    f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({_STRONG}))"
+    f"links.ended_at > excluded.last_at OR (links.end_reason = 'unlinked' AND links.evidence NOT IN ({STRONG_ONES}))"
 )
 _IS_ENDED = "links.ended_at IS NOT NULL OR links.last_at <= excluded.ended_at"
 
@@ -143,10 +142,10 @@ class Links(Claimed):
         where = "site_id = ? AND visitor_id = ? AND ended_at IS NULL"
         return [
             *self._sql(
-                f"SELECT {columns} FROM links WHERE {where} AND evidence IN ({_STRONG})", (site_id, visitor_id)
+                f"SELECT {columns} FROM links WHERE {where} AND evidence IN ({STRONG_ONES})", (site_id, visitor_id)
             ).fetchall(),
             *self._sql(
-                f"SELECT {columns} FROM links WHERE {where} AND evidence NOT IN ({_STRONG})"
+                f"SELECT {columns} FROM links WHERE {where} AND evidence NOT IN ({STRONG_ONES})"
                 " ORDER BY last_at DESC, person_id LIMIT ?",
                 (site_id, visitor_id, weak),
             ).fetchall(),
@@ -156,7 +155,7 @@ class Links(Claimed):
         """How many persons have given a strong sign in this browser since then, whether they are still tied or not."""
         rows = self._sql(
             f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND last_at >= ?"
-            f" AND evidence IN ({_STRONG}) AND {_COUNTS}",
+            f" AND evidence IN ({STRONG_ONES}) AND {_COUNTS}",
             (site_id, visitor_id, since),
         ).fetchall()
         if len(rows) < 2:
@@ -167,7 +166,7 @@ class Links(Claimed):
         """The persons whom a strong sign ties to the visitor now."""
         rows = self._sql(
             f"SELECT DISTINCT person_id FROM links WHERE site_id = ? AND visitor_id = ? AND ended_at IS NULL"
-            f" AND evidence IN ({_STRONG})",
+            f" AND evidence IN ({STRONG_ONES})",
             (site_id, visitor_id),
         ).fetchall()
         return {self.canonical(site_id, row[0]) for row in rows}
@@ -197,7 +196,7 @@ class Links(Claimed):
 
     def visitors_of(self, site_id: str, person_id: str, *, only_strong: bool = False) -> list[str]:
         """The visitors with a live link to the person; ``only_strong``: one that names them by itself."""
-        only = f" AND evidence IN ({_STRONG})" if only_strong else ""
+        only = f" AND evidence IN ({STRONG_ONES})" if only_strong else ""
         visitors: list[str] = []
         for member in self.members(site_id, person_id):
             visitors += [
@@ -234,7 +233,7 @@ class Links(Claimed):
                 f" WHERE site_id = ? AND person_id = ? AND evidence IN ({_LINKS})"
                 f" AND {_COUNTS} AND NOT EXISTS (SELECT 1 FROM links own WHERE own.site_id = links.site_id"
                 f" AND own.visitor_id = links.visitor_id AND own.person_id IN ({marks(members)})"
-                f" AND own.evidence IN ({_STRONG}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
+                f" AND own.evidence IN ({STRONG_ONES}) AND coalesce(own.end_reason, '') <> '{UNLINKED}')"
                 " GROUP BY visitor_id LIMIT ?",
                 (site_id, member, *members, _ENOUGH_VISITORS),
             )
