@@ -440,6 +440,32 @@ def test_single_page_shop_that_still_shows_the_last_products_data_views_it_once(
     assert [name_of(message) for message in site.messages].count("Product Viewed") == 1
 
 
+def test_product_of_a_single_page_shop_is_seen_when_its_data_comes_late(page: Page, plain: TagPage) -> None:
+    site = plain
+    data = '<script type="application/ld+json">{"@type": "Product", "name": "A", "sku": "A1"}</script>'
+    site.pages["/products/a"] = data
+    visit(page, site, "/products/a")
+    site.wait_for("Product Viewed")
+    page.evaluate("() => history.pushState({}, '', '/products/b')")
+    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    page.evaluate("""() => { document.querySelector("script[type='application/ld+json']").textContent =
+      JSON.stringify({"@type": "Product", name: "B", sku: "B1"}); }""")
+    site.wait(lambda: site.names.count("Product Viewed") == 2, "the second product is viewed")
+    views = [message for message in site.messages if name_of(message) == "Product Viewed"]
+    assert [message["properties"]["sku"] for message in views] == ["A1", "B1"]
+    assert views[1]["context"]["page"]["path"] == "/products/b"
+
+
+def test_product_of_open_graph_is_named_as_in_the_catalogue(page: Page, plain: TagPage) -> None:
+    plain.pages["/mug"] = """<meta property="og:type" content="product"><meta property="og:title" content="Mug">
+      <meta property="product:retailer_item_id" content="mug-7">
+      <meta property="product:price:amount" content="12.50">"""
+    visit(page, plain, "/mug")
+    plain.wait_for("Product Viewed")
+    properties = plain.message("Product Viewed")["properties"]
+    assert (properties["product_id"], properties["name"], properties["price"]) == ("mug-7", "Mug", "12.50")
+
+
 def test_one_view_is_one_event_however_late_a_source_is(page: Page, site: Announced) -> None:
     site.html = f"""<!doctype html><title>Mug</title><link rel=icon href=data:,>
       <script type="application/ld+json">{json.dumps(PRODUCT)}</script><!--tag-->"""

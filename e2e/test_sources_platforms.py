@@ -126,6 +126,20 @@ def test_woocommerce_checkout_page_is_a_started_checkout_with_the_cart(page: Pag
     expect(page, woo, run(page, push), must=(), must_not=("Checkout Started",))
 
 
+@pytest.mark.parametrize(("version", "link"), [("10.3.5", True), ("9.8.1", False)])
+def test_woocommerce_checkout_link_fills_the_cart_again_where_there_are_such_links(
+    page: Page, woo: WooCommerce, version: str, link: bool
+) -> None:
+    woo.html = woo.html.replace("<head>", f'<head><meta name="generator" content="WooCommerce {version}">')
+    woo.bodies = {"/checkout/": "woocommerce-checkout"}
+    woo._put(41, 2)
+    woo._put(52, 1)
+    visit(page, woo, "/checkout/")
+    woo.wait_for("Checkout Started")
+    url = woo.message("Checkout Started")["properties"]["checkout_url"]
+    assert url == (f"{woo.shop}/checkout-link/?products=41:2,52:1" if link else "/checkout/")
+
+
 def test_woocommerce_checkout_starts_where_the_stores_cart_cannot_be_read(page: Page, woo: WooCommerce) -> None:
     woo.bodies = {"/checkout/": "woocommerce-checkout"}
     page.route("**/wc/store/v1/cart", lambda route: route.fulfill(status=401, body="no"))

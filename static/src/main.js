@@ -32,6 +32,7 @@ attempt(() => {
     attempt(() => listen(guarded((event, properties, wait, type) => seen(type || "track", type ? properties : { event, properties }, name, wait))));
   }
   on(window, "pagehide", checkConsent);
+  on(document, "prerenderingchange", checkConsent);
   setInterval(guarded(checkConsent), LOOK);
   startSending(); // After the sources: what they record when the page goes away is then sent with the rest.
 });

@@ -8,18 +8,27 @@ import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Node */
 
+const LOOK = 1000; // ms between two looks
+const LOOKS = 4;
+
 /** @type {import("../main.js").Source} */
 export const schema = (emit) => {
   let last = "";
-  onPage(() =>
-    idle(() => {
+  onPage(() => {
+    const { pathname } = location;
+    let looks = LOOKS;
+    const look = () => {
+      if (pathname !== location.pathname) return; // The page that is there now is looked at by itself.
       const properties = productShown();
       const text = stringify(properties);
-      // A single-page shop may still show the data of the page before.
-      if (properties && text !== last) emit("Product Viewed", properties);
+      // A single-page shop may still show the data of the page before, and write its own when the product has come.
+      const fresh = properties && text !== last;
       last = text;
-    }),
-  );
+      if (fresh) emit("Product Viewed", properties);
+      else if (--looks) setTimeout(() => idle(look), LOOK);
+    };
+    idle(look);
+  });
 };
 
 /** The one product of this page; nothing where there are several, as on a list. */
@@ -49,7 +58,7 @@ const productShown = () => {
   const offer = one(offers || version.offers);
   return product(
     {
-      product_id: field(),
+      product_id: field() || meta("retailer_item_id"),
       name: meta("title"),
       url: meta("url"),
       price: meta("price:amount"),

@@ -37,7 +37,7 @@ export const woocommerce = (emit) => {
       try {
         whole(emit, cartOf(await readCart())); // What forms and links have done to it no request has told.
       } catch (_) {}
-      if (page.matches(".woocommerce-checkout")) emit("Checkout Started", { checkout_url: location.pathname });
+      if (page.matches(".woocommerce-checkout")) emit("Checkout Started", { checkout_url: cart().checkout_url || location.pathname });
     }
   });
 };
@@ -51,16 +51,27 @@ export const woocommerceButtons = (emit) => {
   );
 };
 
-const readCart = () => {
-  const root = /** @type {HTMLLinkElement | null} */ (document.querySelector('[rel="https://api.w.org/"]'));
-  return ask((root?.href || "/wp-json/") + "wc/store/v1/cart");
-};
+/** The address of the shop's REST API. */
+const root = () => /** @type {HTMLLinkElement | null} */ (document.querySelector('[rel="https://api.w.org/"]'))?.href || "/wp-json/";
+
+const readCart = () => ask(root() + "wc/store/v1/cart");
 
 /** @param {any} cart of the Store API: amounts in minor units, as text */
 const cartOf = ({ items, totals }) => ({
   cart_value: major(totals.total_items, totals.currency_minor_unit),
   currency: totals.currency_code,
+  checkout_url: linkTo(items),
   products: items.map((/** @type {any} */ { prices, images, ...line }) =>
     product({ ...line, price: major(prices.price, totals.currency_minor_unit), image: images?.[0]?.src }, true),
   ),
 });
+
+/**
+ * A link that fills the cart again in any browser: WooCommerce has them from version 10 on, where addresses are not plain
+ * (https://developer.woocommerce.com/docs/best-practices/urls-and-routing/checkout-urls).
+ * @param {any[]} items
+ */
+const linkTo = (items) =>
+  document.querySelector('[name=generator][content^="WooCommerce 1"]') && items[0] && /\/wp-json\/$/.test(root())
+    ? root().replace("wp-json/", "checkout-link/?products=" + items.map(({ id, quantity }) => id + ":" + quantity))
+    : undefined;
