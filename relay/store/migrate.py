@@ -31,11 +31,21 @@ def sqlite(path: Path, part: str) -> list[str]:
         try:
             # yoyo's own lock is a row, which outlives a process that was killed; ours ends with its process.
             backend.break_lock()
-            migrations = backend.to_apply(wanted)
-            backend.apply_migrations(migrations)
-            return [migration.id for migration in migrations]
+            return _apply(backend, wanted)
         finally:
             backend.connection.close()
+
+
+def _apply(backend: Any, wanted: Any) -> list[str]:
+    """What is missing of ``wanted``, each migration and the note that it is there in one transaction: yoyo's own way has
+    two, and a process that is killed between them leaves a database that no later start can bring any further."""
+    backend.ensure_internal_schema_updated()
+    missing = backend.to_apply(wanted)
+    for migration in missing:
+        with backend.transaction():
+            migration.process_steps(backend, "apply")
+            backend.mark_one(migration)
+    return [migration.id for migration in missing]
 
 
 def _applied(path: Path) -> set[str]:
@@ -84,9 +94,7 @@ def postgres(guard: Session, parameters: Mapping[str, Any]) -> list[str]:
     try:
         backend.init_database()
         backend.break_lock()
-        migrations = backend.to_apply(read_migrations(str(_FOLDER / "postgres")))
-        backend.apply_migrations(migrations)
-        return [migration.id for migration in migrations]
+        return _apply(backend, read_migrations(str(_FOLDER / "postgres")))
     finally:
         backend.connection.close()
         guard.execute("SELECT pg_advisory_unlock_all()")
