@@ -37,8 +37,8 @@ def sqlite(path: Path, part: str) -> list[str]:
 
 
 def _apply(backend: Any, wanted: Any) -> list[str]:
-    """What is missing of ``wanted``, each migration and the note that it is there in one transaction: yoyo's own way has
-    two, and a process that is killed between them leaves a database that no later start can bring any further."""
+    """What is missing of ``wanted``, each migration and the note that it is there in one transaction: yoyo's own way
+    has two, and a process that is killed between them leaves a database that no later start can bring any further."""
     backend.ensure_internal_schema_updated()
     missing = backend.to_apply(wanted)
     for migration in missing:
