@@ -1,6 +1,5 @@
 """Every test, browser ones included: ``python -m tests``. Arguments go on to pytest; paths among them are run alone."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,8 @@ GROUPS = (
     ("journeys in a browser", ("e2e",)),
     ("whole processes", ("tests/process",)),
 )
-BESIDE = ("-n", str(max(2, min(4, os.cpu_count() or 1))), "--dist", "worksteal")
+#: Four at once also on two cores: a test of a browser or a process mostly waits, for a timer of the tag or an answer.
+BESIDE = ("-n", "4", "--dist", "worksteal")
 
 
 def main(arguments: Sequence[str]) -> int:
