@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from relay.klaviyo.currencies import ISO_4217
-from relay.klaviyo.links import page_link
+from relay.klaviyo.links import page_link, shop_link
 from relay.model import Action, Address, Commerce, Kind, Order, Product
 
 
@@ -35,7 +35,7 @@ def _item(product: Product) -> dict[str, Any]:
         "Quantity": _pieces(product.quantity),
         "ItemPrice": product.price,
         "RowTotal": product.row_total,
-        "ProductURL": product.url,
+        "ProductURL": shop_link(product.url),
         "ImageURL": product.image_url,
         "ProductCategories": product.categories,
         "Brand": product.brand,
@@ -57,7 +57,7 @@ def _product(product: Product, currency: str | None) -> dict[str, Any]:
         "Price": product.price,
         "CompareAtPrice": product.compare_at_price,
         "ImageURL": product.image_url,
-        "URL": product.url,
+        "URL": shop_link(product.url),
         "Brand": product.brand,
         "Categories": product.categories,
         "VariantID": product.variant_id,
@@ -94,7 +94,7 @@ def _count(items: tuple[Product, ...]) -> float | int | None:
 def _viewed_product(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
     product = commerce.product or Product()
     mapped = _product(product, commerce.currency)
-    mapped["URL"] = product.url or page_link(page_url)
+    mapped["URL"] = shop_link(product.url) or page_link(page_url)
     if commerce.items:
         mapped["Items"] = [_item(item) for item in commerce.items]
     return mapped
@@ -117,7 +117,7 @@ def _added_to_cart(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
             "AddedItemProductID": product.product_id,
             "AddedItemSKU": product.sku,
             "AddedItemImageURL": product.image_url,
-            "AddedItemURL": product.url,
+            "AddedItemURL": shop_link(product.url),
             "AddedItemPrice": product.price,
             "AddedItemQuantity": _pieces(product.quantity),
             "AddedItemCategories": product.categories,
@@ -135,7 +135,7 @@ def _one_of_cart(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
         mapped["Categories"] = product.categories or union
         mapped["Quantity"] = _pieces(product.quantity)
     mapped["CartValue"] = commerce.cart_value
-    mapped["CheckoutURL"] = commerce.checkout_url
+    mapped["CheckoutURL"] = shop_link(commerce.checkout_url)
     mapped["CartToken"] = commerce.cart_token
     return mapped
 
@@ -144,14 +144,14 @@ def _cart(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
     mapped = _lines(commerce.items, commerce)
     mapped["CartValue"] = commerce.value if commerce.cart_value is None else commerce.cart_value
     mapped["ItemCount"] = _count(commerce.items)
-    mapped["CheckoutURL"] = commerce.checkout_url
+    mapped["CheckoutURL"] = shop_link(commerce.checkout_url)
     mapped["CartToken"] = commerce.cart_token
     return mapped
 
 
 def _started_checkout(commerce: Commerce, page_url: str | None) -> dict[str, Any]:
     mapped = _cart(commerce, page_url)
-    mapped["CheckoutURL"] = commerce.checkout_url or page_link(page_url)
+    mapped["CheckoutURL"] = shop_link(commerce.checkout_url) or page_link(page_url)
     if commerce.order is not None:
         mapped |= _amounts(commerce.order)
     return mapped
@@ -219,7 +219,7 @@ def _ordered_product(commerce: Commerce, product: Product) -> dict[str, Any]:
         "Quantity": _pieces(product.quantity),
         "Price": product.price,
         "RowTotal": product.row_total,
-        "ProductURL": product.url,
+        "ProductURL": shop_link(product.url),
         "ImageURL": product.image_url,
         "Categories": product.categories,
         "Brand": product.brand,

@@ -4,12 +4,13 @@ import copy
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from relay.config import OrderEvent, PageEvents
 from relay.identity.claims import claims
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.klaviyo.links import page_link
+from relay.klaviyo.links import page_link, shop_link
 from relay.klaviyo.mapping import STANDARD_METRICS, actions, event_body, metric_name, unique_id
 from relay.model import Action, Address, Commerce, Kind, Message, Order, Product, Proof, Reason, Recipient, Trust
 from relay.pipeline.canonical import canonicalise
@@ -283,6 +284,34 @@ def test_viewed_product_without_an_address_has_that_of_its_page() -> None:
 )
 def test_a_page_is_linked_without_campaign_click_and_recipient(url: str | None, link: str | None) -> None:
     assert page_link(url) == link
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("https://a.example/p?variant=7&utm_source=x&_kx=abc&GCLID=1#top", "https://a.example/p?variant=7#top"),
+        ("https://a.example/p?_kx=abc", "https://a.example/p"),
+        ("https://a.example/p?_kx=abc#93=52", "https://a.example/p#93=52"),
+        ("https://a.example/cart/1:2?token=t&note=a?b&checkout[email]=a@b.example", None),  # None: as it is
+        ("https://a.example/#/lamp?_kx=abc", "https://a.example/#/lamp"),
+        ("https://[::1/p?x", None),
+        ("https://a.example/p", None),
+    ],
+)
+def test_what_a_shop_links_itself_keeps_all_but_campaign_and_click(url: str, link: str | None) -> None:
+    assert shop_link(url) == (link or url)
+    assert shop_link(None) is None
+
+
+def test_no_link_of_an_event_names_the_mail_by_which_the_shopper_had_come() -> None:
+    here = "https://shop.example/lamp?variant=7&_kx=SECRET&bf=TOKEN"
+    lamp = msgspec.structs.replace(LAMP, url=here)
+    for kind in Kind:
+        commerce = Commerce(kind=kind, name="", product=lamp, items=(lamp,), checkout_url=here)
+        for action in actions(commerce):
+            told = repr(body(commerce, action, page_url=here))
+            assert "SECRET" not in told, (kind, action)
+            assert "TOKEN" not in told, (kind, action)
 
 
 ADDED = Commerce(
