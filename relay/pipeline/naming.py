@@ -1,6 +1,6 @@
 """Whom a call's own words name: found, made, or made one of several, and what the words add to them.
 
-The rules are ``identity.resolve.plan``'s and ``identity.guards``'; this module carries them out inside the processor's
+The rules are ``identity.plan``'s and ``identity.guards``'; this module carries them out inside the processor's
 transaction. What the person has to do with the browser is ``attribute``'s.
 """
 
@@ -13,7 +13,7 @@ from relay.config import Site
 from relay.identity import guards
 from relay.identity.claims import Claims
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import Owner, Plan, plan
+from relay.identity.plan import Owner, Plan, plan
 from relay.model import Message, Trust
 from relay.pipeline.growth import watched
 from relay.pipeline.sender import Sender
@@ -50,7 +50,9 @@ def person_of(tx: Transaction, site: Site, message: Message, claims: Claims, sen
     for identifier in planned.claim:
         if graph.claims(site_id, person_id, identifier) or _has_room(tx, site, person_id, identifier):
             is_new_here |= not graph.claims(site_id, person_id, identifier)
-            graph.claim(site_id, identifier, person_id, at=at, message_id=message.message_id)
+            graph.claim(
+                site_id, identifier, person_id, at=at, message_id=message.message_id, visitor_id=sender.visitor_id
+            )
     if any(identifier.kind is IdentifierKind.KX for identifier in planned.attach):
         limit = guards.limit(IdentifierKind.KX, site.identifier_limits)
         if dropped := graph.keep_newest(site_id, person_id, IdentifierKind.KX, limit):

@@ -11,7 +11,7 @@ import msgspec
 from relay.config import Forward
 from relay.delivery.states import State
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import plan
+from relay.identity.plan import plan
 from relay.model import DeliveryKind, Reason, Recipient, SubscriptionChange, Trust
 from relay.pipeline import optin
 from relay.pipeline.work import Work
@@ -71,7 +71,7 @@ def _whom(work: Work, change: SubscriptionChange) -> tuple[str | None, dict[str,
     for channel in change.channels:
         named = given.get(_CHANNELS[channel])
         if named is not None:
-            is_moved = is_server and named.kind is IdentifierKind.EMAIL  # as ``identity.resolve.plan`` moves it
+            is_moved = is_server and named.kind is IdentifierKind.EMAIL  # as ``identity.plan`` moves it
             if named not in owners or owners[named].person_id == person_id or is_moved:
                 found[channel] = named.value
         elif is_server and known is not None:

@@ -7,6 +7,7 @@ import msgspec
 
 from relay.identity.tenure import Tenure
 from relay.store.connection import Connection
+from relay.store.identifiers import CLAIMED_HERE
 from relay.store.keyring import Keyring
 from relay.store.ledger import BODY
 from relay.store.outbox import SEALED, marks
@@ -27,7 +28,11 @@ class Holdings:
         columns = "kind, value, person_id, trust, first_at, last_at, message_id"
         rows = self._rows("identifiers", columns, site_id, {"person_id": persons}, "kind, first_at")
         vault = self._keys.of(site_id)
-        return [row | {"value": vault.open(f"identifiers.{row['kind']}", row["value"]).decode()} for row in rows]
+        return [
+            row | {"value": vault.open(f"identifiers.{row['kind']}", row["value"]).decode()}
+            for row in rows
+            if row["kind"] != CLAIMED_HERE
+        ]
 
     def persons(self, site_id: str, persons: Sequence[str]) -> list[Row]:
         return self._rows("persons", "person_id, created_at", site_id, {"person_id": persons}, "created_at")

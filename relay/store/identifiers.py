@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from relay.identity.identifiers import Identifier, IdentifierKind
-from relay.identity.resolve import CLAIMABLE, Owner
+from relay.identity.plan import CLAIMABLE, Owner
 from relay.model import Recipient, Trust
 from relay.store.persons import Persons
 
@@ -19,9 +19,11 @@ _SENDABLE = (
 
 #: Stands in the trust column of an identifier that its issuer does not know.
 _REFUTED = "refuted"
-#: Stands in the trust column of what a browser alone has said of a person (``identity.resolve.CLAIMABLE``). It is found
+#: Stands in the trust column of what a browser alone has said of a person (``identity.plan.CLAIMABLE``). It is found
 #: from the person only, so it has an owner's place for nobody, and any number of persons may claim the same value.
 CLAIMED = "claimed"
+#: Stands in the kind column of the note that a claim was made in one browser (``Claimed.known_here``). It has no value.
+CLAIMED_HERE = "claimed_here"
 
 
 class Identifiers(Persons):
@@ -139,8 +141,8 @@ class Identifiers(Persons):
             (Identifier(IdentifierKind(kind), self._plain(site_id, kind, value)), trust)
             for member in self.members(site_id, person_id)
             for kind, value, trust in self._sql(
-                "SELECT kind, value, trust FROM identifiers WHERE site_id = ? AND person_id = ?",
-                (site_id, member),
+                "SELECT kind, value, trust FROM identifiers WHERE site_id = ? AND person_id = ? AND kind <> ?",
+                (site_id, member, CLAIMED_HERE),
             ).fetchall()
         ]
         theirs = [i for i, trust in found if trust != CLAIMED or not self._is_anothers(site_id, person_id, i)]

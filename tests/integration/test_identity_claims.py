@@ -145,6 +145,25 @@ async def test_in_the_browser_that_gave_both_the_id_means_who_gave_the_address(w
     assert world.emails(CART) == [ANN, ANN, ANN]
 
 
+@pytest.mark.parametrize("claim_first", [False, True])
+@in_world()
+async def test_what_another_browser_claims_does_not_say_who_an_id_means_here(world: World, claim_first: bool) -> None:
+    shared, elsewhere = world.browser(), world.browser()
+    await shared.identify(email=MUM)
+    if claim_first:
+        await elsewhere.identify("7", email=MUM)
+    await world.settle(DAY)
+    await track(shared, "7")  # Ann has logged in where Mum has once left her address
+    await world.settle(HOUR)
+    if not claim_first:
+        await elsewhere.identify("7", email=MUM)
+    await world.pass_hold()
+    assert world.received(CART) == []
+    await world.server({"type": "identify", "userId": "7", "traits": {"email": ANN}})
+    await world.pass_hold()
+    assert world.emails(CART) == [ANN]
+
+
 @in_world()
 async def test_an_id_with_two_addresses_in_one_browser_is_neithers(world: World) -> None:
     shared = world.browser()
