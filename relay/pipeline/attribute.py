@@ -90,17 +90,9 @@ def _tie_by_call(
     then = msgspec.structs.replace(message, message_id=call.message_id, occurred_at=call.at)
     sender = msgspec.structs.replace(sender, recognition=Recognition.CART)
     _tie(tx, site, visitor_id, person_id, person_id, call.evidence, then, sender, is_known=True)
-    link = Link(
-        person_id=person_id,
-        evidence=call.evidence,
-        first_at=call.at,
-        last_at=call.at,
-        message_id=call.message_id,
-        sendable=graph.is_sendable(site_id, person_id),
-    )
-    named = proven(link, Recognition.DIRECT)
+    named = _named(person_id, call.evidence, call.message_id, call.at)
     recall.for_sign(tx, site, visitor_id, named, Claims(), at=call.at, now=sender.now)
-    if link.sendable:
+    if graph.is_sendable(site_id, person_id):
         release(tx, site, person_id, sign_at=call.at, sender=sender)
 
 
@@ -136,17 +128,7 @@ def _apply_claims(
     has_news = graph.remember_traits(site_id, named_id, claims.traits)
     if sender.visitor_id is not None and claims.is_author:
         _tie(tx, site, sender.visitor_id, person_id, named_id, evidence, message, sender, is_known=found.is_known)
-    named = proven(
-        Link(
-            person_id=named_id,
-            evidence=evidence,
-            first_at=at,
-            last_at=at,
-            message_id=message.message_id,
-            sendable=graph.is_sendable(site_id, named_id),
-        ),
-        Recognition.DIRECT,
-    )
+    named = _named(named_id, evidence, message.message_id, at)
     if sender.visitor_id is not None and claims.is_author and WORTH[evidence].strength >= STRONG:
         recall.for_sign(tx, site, sender.visitor_id, named, claims, at=at, now=sender.now)
     if not graph.is_sendable(site_id, named_id):
@@ -154,6 +136,12 @@ def _apply_claims(
     release(tx, site, named_id, sign_at=at, sender=sender)
     has_news |= found.is_new_here and message.type == "identify"
     return named, has_news
+
+
+def _named(person_id: str, evidence: Evidence, message_id: str, at: float) -> Resolution:
+    """Whom a call names by itself."""
+    sign = Link(person_id=person_id, evidence=evidence, first_at=at, last_at=at, message_id=message_id, sendable=True)
+    return proven(sign, Recognition.DIRECT)
 
 
 def _tie(
