@@ -11,6 +11,9 @@ sending --> ready          to be tried again, or its lease ran out, or the relay
 sending --> dead           final 4xx, retries exhausted, or its row is damaged
 sending --> suppressed     nobody left to send to
 dead    --> ready          replayed by the operator
+
+Of an order that only a browser had told of, what has not been tried, or has ended for the browser's sake, is begun anew
+by the server's word of it (``store.outbox.Outbox.add``).
 """
 
 from enum import StrEnum

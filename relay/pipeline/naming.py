@@ -32,6 +32,7 @@ def person_of(tx: Transaction, site: Site, message: Message, claims: Claims, sen
     """Apply what the call says of who somebody is; None when it may not be believed, and has changed nothing."""
     graph, site_id, at = tx.graph, site.site_id, message.occurred_at
     owners = graph.owners(site_id, [*claims.identifiers, *([claims.former] if claims.former else [])])
+    claims = _without_anothers_address(message, claims, owners, sender)
     if _claims_too_much(tx, site, claims.identifiers, owners, sender):
         return None
     planned = _plan(tx, site, claims, owners, sender)
@@ -58,6 +59,23 @@ def person_of(tx: Transaction, site: Site, message: Message, claims: Claims, sen
         if dropped := graph.keep_newest(site_id, person_id, IdentifierKind.KX, limit):
             tx.ledger.count(site_id, "refused_identifier", "limit_kx", dropped)
     return Named(person_id=person_id, is_known=planned.person_id is not None, is_new_here=is_new_here)
+
+
+def _without_anothers_address(
+    message: Message, claims: Claims, owners: Mapping[Identifier, Owner], sender: Sender
+) -> Claims:
+    """The claims without the customer ID, where the shop's server tells an event of a known customer beside an address
+    that is not theirs: somebody has bought for another, or a till sends one ID for everybody. The event is the
+    address's; that a customer has another address now, an identify call says (Shopify's orders are read alike)."""
+    by_kind = {identifier.kind: identifier for identifier in claims.identifiers}
+    email, customer = by_kind.get(IdentifierKind.EMAIL), by_kind.get(IdentifierKind.CUSTOMER_ID)
+    if sender.trust is not Trust.SERVER or message.type in ("identify", "alias") or email is None or customer is None:
+        return claims
+    known, named = owners.get(customer), owners.get(email)
+    if known is None or not known.has_email or (named is not None and named.person_id == known.person_id):
+        return claims
+    left = tuple(identifier for identifier in claims.identifiers if identifier != customer)
+    return msgspec.structs.replace(claims, identifiers=left)
 
 
 def _plan(tx: Transaction, site: Site, claims: Claims, owners: Mapping[Identifier, Owner], sender: Sender) -> Plan:

@@ -16,7 +16,7 @@ def customer_of(work: Work) -> Resolution | None:
         return None
     placed = Commerce(kind=Kind.ORDER_COMPLETED, name=Kind.ORDER_COMPLETED, order=commerce.order)
     unique_id = mapping.unique_id(mapping.actions(placed)[0], "", placed)
-    found = work.tx.outbox.person_of(site_id, unique_id)
+    found = work.tx.outbox.person_of(site_id, unique_id, told_by=Trust.SERVER)
     if found is None:
         return None
     person_id = work.tx.graph.canonical(site_id, found)

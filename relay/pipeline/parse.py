@@ -248,10 +248,17 @@ def parse_time(text: str) -> float | None:
         return None
 
 
+#: A browser gives up a request after less. What it took to arrive is no fault of the sender's clock: added to the
+#: times, what went out by a slow request would come after what the same browser did later.
+_LONGEST_UPLOAD = 30.0
+
+
 def clock_skew(sent_at: str | None, received_at: float) -> float:
-    """Seconds to add to the sender's times (Segment: receivedAt - sentAt); 0 without a readable ``sentAt``."""
+    """Seconds to add to the sender's times (Segment: receivedAt - sentAt); 0 without a readable ``sentAt``, and where
+    the request may have been that long on its way."""
     sent = parse_time(sent_at) if sent_at else None
-    return 0.0 if sent is None else received_at - sent
+    skew = 0.0 if sent is None else received_at - sent
+    return 0.0 if 0 < skew <= _LONGEST_UPLOAD else skew
 
 
 def _explain(error: msgspec.ValidationError) -> str:

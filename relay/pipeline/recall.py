@@ -27,7 +27,8 @@ from relay.pipeline.whose import signed_out_at
 from relay.store.base import Transaction
 from relay.store.rows import Unsent
 
-_HELD = (State.HELD, State.READY)
+#: What is under way comes back when Klaviyo does not take it: it must not be tried again for whom it is not.
+_HELD = (State.HELD, State.READY, State.SENDING)
 
 
 def for_sign(
@@ -49,7 +50,7 @@ def for_sign(
         if delivery.occurred_at <= left_at <= at:
             continue
         other = delivery.person_id and tx.graph.canonical(site.site_id, delivery.person_id)
-        sign = _sign(tx, site, delivery)
+        sign = sign_of(tx, site.site_id, delivery)
         if other is None or other == person_id or sign is None or person_id is None:
             continue
         if sign.recognition is Recognition.DIRECT or delivery.is_tried:
@@ -73,7 +74,7 @@ def for_sign(
 def for_links_gone_round(tx: Transaction, site: Site, person_id: str, *, now: float) -> None:
     """The person's links have been opened by too many browsers."""
     for delivery in tx.outbox.unsent(site.site_id, person_id=person_id, states=_HELD):
-        sign = _sign(tx, site, delivery)
+        sign = sign_of(tx, site.site_id, delivery)
         if sign is not None and sign.evidence in LINKS:
             tx.outbox.suppress(delivery, Reason.FORWARDED_LINK, at=now)
 
@@ -92,6 +93,7 @@ def _corrects(tx: Transaction, site: Site, other: str, claims: Claims, *, since:
     return len(theirs) == 1 and guards.is_correction(theirs[0], given)
 
 
-def _sign(tx: Transaction, site: Site, delivery: Unsent) -> Sign | None:
-    kept = tx.outbox.proof(site.site_id, delivery.delivery_id)
+def sign_of(tx: Transaction, site_id: str, delivery: Unsent) -> Sign | None:
+    """What the delivery's person rests on; None where nothing was kept of it."""
+    kept = tx.outbox.proof(site_id, delivery.delivery_id)
     return None if kept is None else msgspec.json.decode(kept, type=Sign)

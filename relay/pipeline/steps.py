@@ -12,7 +12,7 @@ from user_agents import parse as parse_user_agent
 from relay.config import Forward
 from relay.identity import traces
 from relay.identity.claims import Claims, claims
-from relay.identity.evidence import Recognition
+from relay.identity.evidence import Evidence, Recognition
 from relay.identity.identifiers import IdentifierKind
 from relay.identity.resolve import SESSION_SECONDS
 from relay.klaviyo import mapping
@@ -28,6 +28,7 @@ from relay.pipeline import (
     links,
     orders,
     pages,
+    recall,
     withdrawals,
     withheld,
 )
@@ -36,7 +37,7 @@ from relay.pipeline.canonical import canonicalise, unreadable
 from relay.pipeline.sender import Sender
 from relay.pipeline.work import End as End
 from relay.pipeline.work import Work as Work
-from relay.store.rows import StoredEvent
+from relay.store.rows import StoredEvent, Unsent
 
 
 def refuse_bots(work: Work) -> End | None:
@@ -139,10 +140,20 @@ def hear_klaviyo(work: Work) -> End | None:
     if not knows and not is_told:
         return None
     for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_sending=True):
+        if _is_servers(work, delivery):
+            continue  # Klaviyo's script has seen nothing of it
         replays = knows or delivery.cause is Reason.KLAVIYO_UNIDENTIFIED
         if replays and delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
             work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
     return None
+
+
+def _is_servers(work: Work, delivery: Unsent) -> bool:
+    """Whether a server has told what is delivered; of what has no event, whether its call had named the person."""
+    if delivery.source is not None:
+        return delivery.source is not Trust.BROWSER
+    sign = recall.sign_of(work.tx, work.site.site_id, delivery)
+    return sign is not None and sign.recognition is Recognition.DIRECT and sign.evidence is Evidence.SERVER
 
 
 def resolve(work: Work) -> End | None:
@@ -185,14 +196,23 @@ def resolve(work: Work) -> End | None:
 
 
 def end_the_story(work: Work) -> End | None:
-    """After an order nobody has abandoned anything: what has not left yet is recorded without starting a flow."""
+    """After an order nobody has abandoned anything: what has not left yet is recorded without starting a flow.
+
+    What somebody else has put into a cart in another browser of the buyer's, which they share, is a story of its own.
+    """
     if work.commerce.kind is not Kind.ORDER_COMPLETED:
         return None
     person_id, site_id = work.resolution.person_id, work.site.site_id
-    visitors = [work.entry.visitor_id] if work.entry.visitor_id else []
-    if person_id is not None:
-        visitors += work.tx.graph.visitors_of(site_id, person_id)
+    here = [work.entry.visitor_id] if work.entry.visitor_id else []
+    visitors = list(here)
+    for visitor_id in work.tx.graph.visitors_of(site_id, person_id) if person_id is not None else ():
+        visitors.append(visitor_id)
+        if any(link.message_id == work.message.message_id for link in work.tx.graph.links(site_id, visitor_id)):
+            here.append(visitor_id)  # the order itself has named the browser that had its cart
     for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_sending=True):
+        owner = delivery.person_id and work.tx.graph.canonical(site_id, delivery.person_id)
+        if person_id is not None and owner not in (None, person_id) and delivery.visitor_id not in here:
+            continue
         if delivery.commerce_kind in ABANDONMENT_KINDS and delivery.occurred_at <= work.message.occurred_at:
             work.tx.outbox.only_record(delivery)
     return None

@@ -38,7 +38,7 @@ _COLUMNS = (
 _RECALLED = (
     f"kind <> '{DeliveryKind.DELETION}'"
     f" AND reason IN ('{Reason.NATIVE_REPLAYED}', '{Reason.CONSENT_WITHDRAWN}', '{Reason.FORGOTTEN}',"
-    f" '{Reason.UNLINKED}')"
+    f" '{Reason.UNLINKED}', '{Reason.ADDRESS_CORRECTED}', '{Reason.FORWARDED_LINK}')"
 )
 _CHANGES = ", ".join(f"'{kind}'" for kind in STATE_KINDS)
 #: An erasure is the last thing that is told of its person: what is under way would make the profile anew behind it.
@@ -165,8 +165,11 @@ class Dispatch:
         ``counts`` False: not the delivery's fault, its attempt does not count. ``was_sent`` False: nor has Klaviyo
         ever seen it on this attempt.
         """
-        check_step(State.SENDING, state)
         values: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+        if state is State.DEAD and self._is_recalled(delivery.delivery_id):
+            state, reason = State.SUPPRESSED, None  # nobody shall replay it
+            values["payload"] = values["recipient"] = None
+        check_step(State.SENDING, state)
         if status is not None or error is not None:  # otherwise what Klaviyo said last still stands
             values |= {"status": status, "error": error}
         if state not in OPEN:
@@ -195,10 +198,14 @@ class Dispatch:
             )
         return True
 
+    def _is_recalled(self, delivery_id: int) -> bool:
+        row = self._sql(f"SELECT 1 FROM deliveries WHERE delivery_id = ? AND {_RECALLED}", (delivery_id,)).fetchone()
+        return row is not None
+
     def _end_recalled(self, which: str, values: Sequence[Any], *, at: float) -> None:
         check_step(State.READY, State.SUPPRESSED)
         self._sql(
-            "UPDATE deliveries SET state = ?, settled_at = ?, recipient = NULL"
+            "UPDATE deliveries SET state = ?, settled_at = ?, recipient = NULL, payload = NULL"
             # The second names the index of what is due, for ``which`` of a whole site.
             f" WHERE {which} AND state = 'ready' AND state IN ('ready', 'held') AND {_RECALLED}",
             (State.SUPPRESSED, at, *values),

@@ -10,7 +10,7 @@ from typing import Any
 
 from relay.delivery.states import STEPS, State, check_step
 from relay.errors import IllegalTransition
-from relay.model import DeliveryKind, Reason
+from relay.model import DeliveryKind, Reason, Trust
 from relay.store.connection import Connection
 from relay.store.keyring import Keyring
 from relay.store.rows import Draft, Unsent
@@ -19,10 +19,19 @@ Execute = Callable[..., Any]
 
 _UNSENT = (
     "delivery_id, kind, state, cause, commerce_kind, evidence, confidence, visitor_id, person_id, occurred_at,"
-    " created_at, due_at, backfill, first_attempt_at"
+    " created_at, due_at, backfill, first_attempt_at,"
+    " (SELECT source FROM events e WHERE e.event_id = deliveries.event_id)"
 )
 #: Said beside the state that is meant: SQLite sees by the words whether an index of some states holds it.
 _OPEN = "state IN ('waiting', 'held', 'ready', 'sending')"
+#: Of the same order a browser has told, and now a server: for somebody else, or it had ended for the browser's sake.
+_BROWSERS_WORD = "EXISTS (SELECT 1 FROM events e WHERE e.event_id = deliveries.event_id AND e.source = 'browser')"
+_IS_SERVERS = "EXISTS (SELECT 1 FROM events e WHERE e.event_id = ? AND e.source = 'server')"
+_ANOTHERS = "state IN ('held', 'ready') AND first_attempt_at IS NULL AND person_id <> ?"
+_ENDED_HERE = (
+    f"state = 'expired' OR (state = 'suppressed' AND reason IN ('{Reason.GPC}', '{Reason.CONSENT_WITHDRAWN}',"
+    f" '{Reason.CLAIM_REFUSED}'))"
+)
 #: The proof has a table of its own: it is read only when somebody asks why.
 _DRAFT = tuple(name for name in Draft.__struct_fields__ if name != "proof")
 #: The columns that hold what a person is told by or of, and where they are sealed for.
@@ -42,8 +51,9 @@ class Outbox:
         """Queue a delivery; False when this thing is queued already.
 
         A queued delivery that still waits for its person gives way to one that knows them: the same order
-        reported by the thank-you page first and by the shop's server later. One that Klaviyo has itself takes with it
-        what has not left.
+        reported by the thank-you page first and by the shop's server later. So does one for somebody else, or ended for
+        the browser's sake, of which only a browser has told, to what a server tells: anybody can name an order. One
+        that Klaviyo has itself takes with it what has not left.
         """
         columns = ", ".join(_DRAFT)
         places = ", ".join("?" * len(_DRAFT))
@@ -62,8 +72,10 @@ class Outbox:
         if row is None and draft.state in (State.HELD, State.READY):
             sets = ", ".join(f"{name} = ?" for name in _DRAFT)
             row = self._sql(
-                f"UPDATE deliveries SET {sets} WHERE site_id = ? AND unique_id = ? AND state = ? RETURNING delivery_id",
-                [*values, draft.site_id, draft.unique_id, State.WAITING],
+                f"UPDATE deliveries SET {sets}, settled_at = NULL WHERE site_id = ? AND unique_id = ?"
+                f" AND (state = 'waiting' OR ({_BROWSERS_WORD} AND {_IS_SERVERS} AND ({_ANOTHERS} OR {_ENDED_HERE})))"
+                " RETURNING delivery_id",
+                [*values, draft.site_id, draft.unique_id, draft.event_id, draft.person_id],
             ).fetchone()
         if row is None:
             return False
@@ -129,10 +141,12 @@ class Outbox:
         ]
         return max((time for time in times if time is not None), default=None)
 
-    def person_of(self, site_id: str, unique_id: str) -> str | None:
-        """Whose this delivery is, whether it has left or not."""
+    def person_of(self, site_id: str, unique_id: str, *, told_by: Trust) -> str | None:
+        """Whose this delivery is, whether it has left or not; None where others have told of its event."""
         row = self._sql(
-            "SELECT person_id FROM deliveries WHERE site_id = ? AND unique_id = ?", (site_id, unique_id)
+            "SELECT d.person_id FROM deliveries d JOIN events e ON e.event_id = d.event_id"
+            " WHERE d.site_id = ? AND d.unique_id = ? AND e.source = ?",
+            (site_id, unique_id, told_by),
         ).fetchone()
         return row[0] if row else None
 
@@ -306,4 +320,5 @@ def _unsent(row: Sequence[Any]) -> Unsent:
         due_at=row[11],
         backfill=bool(row[12]),
         is_tried=row[13] is not None,
+        source=None if row[14] is None else Trust(row[14]),
     )

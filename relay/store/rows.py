@@ -136,6 +136,7 @@ class Unsent(Struct, frozen=True, kw_only=True):
     due_at: float
     backfill: bool
     is_tried: bool = False  #: Klaviyo may have it already
+    source: Trust | None = None  #: who has told its event; None: it has none
 
 
 class Want(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import pytest
 
 from relay.delivery.states import State
 from relay.errors import IllegalTransition
-from relay.model import DeliveryKind, Reason
+from relay.model import DeliveryKind, Reason, Trust
 from relay.store.base import Transaction
 from relay.store.rows import Claimed, Unsent
 from tests import factories
@@ -217,7 +217,7 @@ def test_a_delivery_says_whose_it_is_whether_it_has_left_or_not(opened: OpenStor
     opened.add(unique_id="backflow:placed_order:1002", person_id=None)
 
     def whose(unique_id: str, site_id: str = "shop") -> str | None:
-        return opened.do(lambda tx: tx.outbox.person_of(site_id, unique_id))
+        return opened.do(lambda tx: tx.outbox.person_of(site_id, unique_id, told_by=Trust.BROWSER))
 
     assert whose("backflow:placed_order:1001") == "jane"
     assert whose("backflow:placed_order:1002") is None
