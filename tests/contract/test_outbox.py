@@ -213,15 +213,71 @@ def test_what_is_to_be_tried_again_is_counted_with_its_next_error(opened: OpenSt
 
 
 def test_a_delivery_says_whose_it_is_whether_it_has_left_or_not(opened: OpenStore) -> None:
-    opened.add(unique_id="backflow:placed_order:1001", person_id="jane")
-    opened.add(unique_id="backflow:placed_order:1002", person_id=None)
+    event_id = told(opened, Trust.SERVER)
+    opened.add(unique_id="backflow:placed_order:1001", person_id="jane", event_id=event_id)
+    opened.add(unique_id="backflow:placed_order:1002", person_id=None, event_id=event_id)
 
-    def whose(unique_id: str, site_id: str = "shop") -> str | None:
-        return opened.do(lambda tx: tx.outbox.person_of(site_id, unique_id, told_by=Trust.BROWSER))
+    def whose(unique_id: str, site_id: str = "shop", by: Trust = Trust.SERVER) -> str | None:
+        return opened.do(lambda tx: tx.outbox.person_of(site_id, unique_id, told_by=by))
 
     assert whose("backflow:placed_order:1001") == "jane"
     assert whose("backflow:placed_order:1002") is None
     assert whose("backflow:placed_order:1003") is None
     assert whose("backflow:placed_order:1001", "other") is None
+    assert whose("backflow:placed_order:1001", by=Trust.BROWSER) is None
     opened.do(lambda tx: tx.connection.execute("UPDATE deliveries SET state = 'delivered'"))
     assert whose("backflow:placed_order:1001") == "jane"
+
+
+def told(opened: OpenStore, source: Trust) -> int:
+    """An event that ``source`` has told; its ID."""
+    event_id = opened.do(lambda tx: tx.ledger.add_event(factories.stored_event(source=source)))
+    assert event_id is not None
+    return event_id
+
+
+ORDER = "backflow:placed_order:1001"
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "by", "second", "given_way"),
+    [
+        (Trust.BROWSER, {"state": State.WAITING}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.HELD}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.READY}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.EXPIRED, "reason": Reason.TOO_OLD}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.SUPPRESSED, "reason": Reason.GPC}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.SUPPRESSED, "reason": Reason.CONSENT_WITHDRAWN}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.SUPPRESSED, "reason": Reason.CLAIM_REFUSED}, Trust.SERVER, {}, True),
+        (Trust.BROWSER, {"state": State.SUPPRESSED, "reason": Reason.NATIVE}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.SUPPRESSED, "reason": Reason.FORGOTTEN}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.READY, "person_id": "bob"}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.SENDING}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.DELIVERED}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.DEAD}, Trust.SERVER, {}, False),
+        (Trust.BROWSER, {"state": State.READY}, Trust.BROWSER, {}, False),
+        (Trust.BROWSER, {"state": State.READY}, Trust.SERVER, {"state": State.WAITING}, False),
+        (Trust.SERVER, {"state": State.READY}, Trust.SERVER, {}, False),
+        (Trust.SERVER, {"state": State.SUPPRESSED, "reason": Reason.GPC}, Trust.SERVER, {}, False),
+    ],
+)
+def test_what_a_browser_alone_has_told_gives_way_to_the_servers_word(
+    opened: OpenStore,
+    source: Trust,
+    first: dict[str, object],
+    by: Trust,
+    second: dict[str, object],
+    given_way: bool,
+) -> None:
+    opened.add(**({"unique_id": ORDER, "person_id": "ann", "event_id": told(opened, source)} | first))
+    again = factories.draft(**({"unique_id": ORDER, "person_id": "bob", "event_id": told(opened, by)} | second))
+    assert opened.do(lambda tx: tx.outbox.add(again)) is given_way
+    (row,) = opened.do(lambda tx: tx.connection.execute("SELECT person_id, state FROM deliveries").fetchall())
+    assert tuple(row) == (("bob", "ready") if given_way else (first.get("person_id", "ann"), first["state"]))
+
+
+def test_a_retried_delivery_keeps_its_person_whatever_the_server_says(opened: OpenStore) -> None:
+    opened.add(unique_id=ORDER, person_id="ann", event_id=told(opened, Trust.BROWSER))
+    settle(opened, opened.claim()[0], State.READY, due_at=NOW + 10)
+    again = factories.draft(unique_id=ORDER, person_id="bob", event_id=told(opened, Trust.SERVER))
+    assert not opened.do(lambda tx: tx.outbox.add(again))
