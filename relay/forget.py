@@ -63,7 +63,7 @@ def _forget(tx: Transaction, site_id: str, named: Collection[Identifier], by: As
     tenures = {each.visitor_id: each for each in found.tenures}
     visitors = list(dict.fromkeys([*found.visitors, *tenures]))
     for person_id in found.persons or (None,):
-        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_sending=True):
+        for delivery in tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_gone=True):
             # What is nobody's in a browser of theirs, as it stands now or stood when it was done, may be theirs.
             visitor = delivery.visitor_id
             is_in_theirs = visitor in found.visitors or (

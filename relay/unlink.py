@@ -189,7 +189,7 @@ def _look_again(
     unsent = {
         delivery.delivery_id: delivery
         for member in members
-        for delivery in tx.outbox.unsent(site_id, person_id=member, and_sending=True)
+        for delivery in tx.outbox.unsent(site_id, person_id=member, and_gone=True)
         if delivery.cause is not Reason.ASKED
     }
     for _, delivery in sorted(unsent.items()):

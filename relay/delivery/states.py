@@ -11,6 +11,7 @@ sending --> ready          to be tried again, or its lease ran out, or the relay
 sending --> dead           final 4xx, retries exhausted, or its row is damaged
 sending --> suppressed     nobody left to send to
 dead    --> ready          replayed by the operator
+dead    --> suppressed     nobody may replay it: what was heard since has recalled it
 
 Of an order that only a browser had told of, what has not been tried, or has ended for the browser's sake, is begun anew
 by the server's word of it (``store.outbox.Outbox.add``).
@@ -40,7 +41,7 @@ STEPS: dict[State, frozenset[State]] = {
     State.HELD: frozenset({State.SENDING, State.SUPPRESSED}),
     State.READY: frozenset({State.SENDING, State.SUPPRESSED}),
     State.SENDING: frozenset({State.DELIVERED, State.READY, State.DEAD, State.SUPPRESSED}),
-    State.DEAD: frozenset({State.READY}),
+    State.DEAD: frozenset({State.READY, State.SUPPRESSED}),
     State.DELIVERED: frozenset(),
     State.SUPPRESSED: frozenset(),
     State.EXPIRED: frozenset(),

@@ -55,7 +55,7 @@ def refuse(tx: Transaction, site: Site, visitor_id: str, *, is_own: bool, at: fl
             tx.graph.mark(site.site_id, jar, at=at, reason=OPTED_OUT)
         tx.graph.untie(site.site_id, jar, at=at, reason=CONSENT_WITHDRAWN)
     tx.sketches.forget(site.site_id, visitors=jars)
-    for delivery in tx.outbox.unsent(site.site_id, visitors=jars, and_sending=True):
+    for delivery in tx.outbox.unsent(site.site_id, visitors=jars, and_gone=True):
         if delivery.kind not in WITHDRAWALS and delivery.occurred_at <= at:
             tx.outbox.suppress(delivery, Reason.CONSENT_WITHDRAWN, at=now)
 

@@ -33,7 +33,7 @@ def hear_integration(work: Work) -> End | None:
     if work.site.forward is Forward.ALL or not is_about_it or not _has_address(work.message, work.commerce):
         return None
     at = work.message.occurred_at
-    for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=_visitors(work), and_sending=True):
+    for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=_visitors(work), and_gone=True):
         is_checkout = delivery.kind is DeliveryKind.EVENT and delivery.commerce_kind == Kind.CHECKOUT_STARTED
         if is_checkout and 0 <= at - delivery.occurred_at <= SESSION_SECONDS:
             work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)

@@ -27,8 +27,8 @@ from relay.pipeline.whose import signed_out_at
 from relay.store.base import Transaction
 from relay.store.rows import Unsent
 
-#: What is under way comes back when Klaviyo does not take it: it must not be tried again for whom it is not.
-_HELD = (State.HELD, State.READY, State.SENDING)
+#: With what is under way and may come back, and what is dead and may be replayed: never for whom it is not.
+_HELD = (State.HELD, State.READY)
 
 
 def for_sign(
@@ -43,7 +43,7 @@ def for_sign(
         """Asked once a person, however much is held for them."""
         return _corrects(tx, site, other, claims, since=at - SESSION_SECONDS)
 
-    for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id], states=_HELD):
+    for delivery in tx.outbox.unsent(site.site_id, visitors=[visitor_id], states=_HELD, and_gone=True):
         is_session = 0 <= at - delivery.occurred_at <= SESSION_SECONDS
         if delivery.kind is not DeliveryKind.EVENT or delivery.cause is Reason.ASKED or not is_session:
             continue
@@ -73,7 +73,7 @@ def for_sign(
 
 def for_links_gone_round(tx: Transaction, site: Site, person_id: str, *, now: float) -> None:
     """The person's links have been opened by too many browsers."""
-    for delivery in tx.outbox.unsent(site.site_id, person_id=person_id, states=_HELD):
+    for delivery in tx.outbox.unsent(site.site_id, person_id=person_id, states=_HELD, and_gone=True):
         sign = sign_of(tx, site.site_id, delivery)
         if sign is not None and sign.evidence in LINKS:
             tx.outbox.suppress(delivery, Reason.FORWARDED_LINK, at=now)

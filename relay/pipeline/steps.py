@@ -10,6 +10,7 @@ import msgspec
 from user_agents import parse as parse_user_agent
 
 from relay.config import Forward
+from relay.delivery.states import State
 from relay.identity import traces
 from relay.identity.claims import Claims, claims
 from relay.identity.evidence import Evidence, Recognition
@@ -139,12 +140,15 @@ def hear_klaviyo(work: Work) -> End | None:
     knows, is_told = decide.knows(work.klaviyo), decide.is_told(work.message, work.klaviyo)
     if not knows and not is_told:
         return None
-    for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_sending=True):
+    for delivery in work.tx.outbox.unsent(work.site.site_id, visitors=[work.entry.visitor_id], and_gone=True):
         if _is_servers(work, delivery):
             continue  # Klaviyo's script has seen nothing of it
         replays = knows or delivery.cause is Reason.KLAVIYO_UNIDENTIFIED
         if replays and delivery.occurred_at <= work.message.occurred_at and delivery.cause is not Reason.ASKED:
-            work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
+            if delivery.state is State.DEAD:
+                work.tx.outbox.only_record(delivery)  # it had been due before Klaviyo knew: if it is replayed, silently
+            else:
+                work.tx.outbox.suppress(delivery, Reason.NATIVE_REPLAYED, at=work.now)
     return None
 
 
@@ -209,7 +213,7 @@ def end_the_story(work: Work) -> End | None:
         visitors.append(visitor_id)
         if any(link.message_id == work.message.message_id for link in work.tx.graph.links(site_id, visitor_id)):
             here.append(visitor_id)  # the order itself has named the browser that had its cart
-    for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_sending=True):
+    for delivery in work.tx.outbox.unsent(site_id, visitors=visitors, person_id=person_id, and_gone=True):
         owner = delivery.person_id and work.tx.graph.canonical(site_id, delivery.person_id)
         if person_id is not None and owner not in (None, person_id) and delivery.visitor_id not in here:
             continue

@@ -112,20 +112,23 @@ class Outbox:
         visitors: Iterable[str] = (),
         person_id: str | None = None,
         states: Sequence[State] = (State.WAITING, State.HELD, State.READY),
-        and_sending: bool = False,
+        and_gone: bool = False,
     ) -> list[Unsent]:
-        """Deliveries of these visitors, or of this person, that have not left yet, oldest first."""
+        """Deliveries of these visitors, or of this person, that have not left yet, oldest first; with ``and_gone`` what
+        is under way, and may come back, and what is dead, and may be replayed."""
         found: dict[int, Unsent] = {}
-        wanted = (*states, State.SENDING) if and_sending else states
+        select = f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ?"
+        wanted = (*states, State.SENDING) if and_gone else states
         for column, value in [("visitor_id", v) for v in visitors] + [("person_id", person_id)]:
             if value is None:
                 continue
             for row in self._sql(
-                f"SELECT {_UNSENT} FROM deliveries WHERE site_id = ? AND {column} = ?"
-                f" AND state IN ({marks(wanted)}) AND {_OPEN}",
-                (site_id, value, *wanted),
+                f"{select} AND {column} = ? AND state IN ({marks(wanted)}) AND {_OPEN}", (site_id, value, *wanted)
             ):
                 found[row[0]] = _unsent(row)
+            if and_gone:
+                for row in self._sql(f"{select} AND {column} = ? AND state = 'dead'", (site_id, value)):
+                    found[row[0]] = _unsent(row)
         return [found[key] for key in sorted(found)]
 
     def last_order_at(self, site_id: str, *, visitors: Iterable[str], person_ids: Iterable[str]) -> float | None:

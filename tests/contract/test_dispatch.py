@@ -415,7 +415,7 @@ def test_what_is_recalled_while_it_is_under_way_is_not_tried_again(opened: OpenS
     for _ in range(3):
         opened.add()
     came_back, arrived, lost = opened.claim(lease=60)
-    under_way = opened.do(lambda tx: tx.outbox.unsent("shop", person_id="person", and_sending=True))
+    under_way = opened.do(lambda tx: tx.outbox.unsent("shop", person_id="person", and_gone=True))
     assert len(under_way) == 3
     for delivery in under_way:
         opened.do(lambda tx, delivery=delivery: tx.outbox.suppress(delivery, reason, at=NOW))  # type: ignore[misc]

@@ -63,7 +63,7 @@ def a_shoppers_way(tx: Transaction) -> None:
     tx.traces.note("shop", Trace(TraceKind.GA, "1"), "v", at=NOW, network=None, browser=None)
     tx.traces.shared("shop", "v")
     tx.ledger.add_event(factories.stored_event(received_at=NOW))
-    tx.outbox.unsent("shop", visitors=["v"], person_id=person, and_sending=True)
+    tx.outbox.unsent("shop", visitors=["v"], person_id=person, and_gone=True)
     tx.outbox.last_order_at("shop", visitors=["v"], person_ids=[person])
     tx.outbox.hold_on("shop", "v", until=NOW, at_most=1)
     tx.dispatch.next_due("shop")
