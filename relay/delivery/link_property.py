@@ -16,7 +16,8 @@ class LinkProperty:
         self._clock = clock
 
     def of(self, delivery: Claimed) -> dict[str, str]:
-        """The property by its name; nothing where the site has none, or nobody is known."""
-        if self._name is None or self._links is None or delivery.person_id is None:
+        """The property by its name; nothing where the site has none, nobody is known, or the profile is another's: who
+        opens a mail there would be taken for the person."""
+        if self._name is None or self._links is None or delivery.person_id is None or not delivery.is_own:
             return {}
         return {self._name: self._links.token(delivery.person_id, self._clock.now())}

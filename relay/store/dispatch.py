@@ -110,7 +110,8 @@ class Dispatch:
                 frozen = _recipient(vault, row[15])
                 if frozen is None and current is not None:
                     frozen = _as_named(msgspec.structs.replace(current, traits={}), named)
-                delivery = _claimed(vault, row, frozen, now)
+                is_own = frozen is not None and current is not None and _address(frozen) == _address(current)
+                delivery = _claimed(vault, row, frozen, now, is_own=is_own)
             except (Unreadable, msgspec.DecodeError, UnicodeDecodeError):
                 self._bury(row[0], now)
                 continue
@@ -308,7 +309,11 @@ def _as_named(current: Recipient, named: Recipient | None) -> Recipient:
     return named
 
 
-def _claimed(vault: Vault, row: Sequence[Any], recipient: Recipient | None, now: float) -> Claimed:
+def _address(recipient: Recipient) -> str | None:
+    return recipient.email or recipient.klaviyo_id or recipient.phone_number or recipient.kx
+
+
+def _claimed(vault: Vault, row: Sequence[Any], recipient: Recipient | None, now: float, *, is_own: bool) -> Claimed:
     return Claimed(
         delivery_id=row[0],
         site_id=vault.site_id,
@@ -328,5 +333,6 @@ def _claimed(vault: Vault, row: Sequence[Any], recipient: Recipient | None, now:
         person_id=row[13],
         payload=None if row[14] is None else vault.open(SEALED["payload"], row[14]).decode(),
         recipient=recipient,
+        is_own=is_own,
         event=None if row[16] is None else vault.open(BODY, row[16]),
     )

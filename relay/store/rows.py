@@ -182,6 +182,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     person_id: str | None
     payload: str | None
     recipient: Recipient | None
+    is_own: bool  #: the recipient's address is the person's now, not another that the call had named, or a former one
     event: bytes | None  #: the event as kept (``model.Kept`` as JSON)
 
 

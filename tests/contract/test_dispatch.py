@@ -5,8 +5,10 @@ import asyncio
 import msgspec
 import pytest
 
+from relay.delivery.link_property import LinkProperty
 from relay.delivery.states import State
 from relay.errors import IllegalTransition
+from relay.identity.link_token import LinkTokens
 from relay.model import STATE_KINDS, DeliveryKind, Reason, Recipient
 from relay.store.dispatch import HEAD_START_SECONDS
 from relay.store.rows import Claimed, Want
@@ -14,6 +16,7 @@ from relay.store.vault import Unreadable
 from tests import factories
 from tests.contract.conftest import OpenStore
 from tests.factories import DAY, NOW
+from tests.fakes.clock import FakeClock
 
 
 def settle(opened: OpenStore, delivery: Claimed, state: State, *, owner: str = "worker", **fields: object) -> bool:
@@ -171,6 +174,7 @@ def test_the_recipient_is_frozen_at_the_first_claim(opened: OpenStore) -> None:
     (retry,) = opened.claim(recipient=lambda person: Recipient(email="new@shop.example"))
     assert retry.recipient == first.recipient == Recipient(email="old-person@shop.example")
     assert (retry.attempts, retry.first_attempt_at) == (2, NOW)
+    assert (first.is_own, retry.is_own) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +212,23 @@ def test_an_event_is_told_to_the_address_that_its_call_named(
     opened.add(payload=msgspec.json.encode(named).decode())
     (first,) = opened.claim(recipient=lambda _: person)
     assert first.recipient == told
+    assert first.is_own == (told == person)
     settle(opened, first, State.READY, due_at=NOW, counts=False, was_sent=False)
     (again,) = opened.claim(recipient=lambda _: person)
     assert again.recipient == told
+
+
+def test_only_the_persons_own_profile_gets_their_link_token(opened: OpenStore) -> None:
+    """Who opens a mail that another profile gets, or one at a former address, is not taken for the person."""
+    site, tokens = factories.site(link_property="Link"), LinkTokens([factories.SIGNING_KEY], "shop", 30 * DAY)
+    of = LinkProperty(site, tokens, FakeClock()).of
+    opened.add()
+    opened.add(payload=msgspec.json.encode(Recipient(email="till@shop.example")).decode())
+    jane, till = opened.claim(recipient=lambda _: Recipient(email="jane@shop.example"))
+    assert (list(of(jane)), list(of(till))) == (["Link"], [])
+    settle(opened, jane, State.READY, due_at=NOW)
+    (retry,) = opened.claim(recipient=lambda _: Recipient(email="new@shop.example"))
+    assert of(retry) == {}
 
 
 def test_an_event_whose_person_is_gone_is_told_to_nobody_it_named(opened: OpenStore) -> None:
