@@ -58,8 +58,8 @@ def plan(identifiers: Sequence[Identifier], owners: Mapping[Identifier, Owner], 
 
     A claim is nobody's place: a server finds nobody by it, and takes nothing from anybody when it names the value. What
     is known by an ID alone becomes the server's person's, so it matters not which of the two was heard first.
-    A server that names a new address for a known customer tells a change of address; two addresses that are both
-    known already stay two persons.
+    A server whose identify call names a new address for a known customer tells a change of address (in other calls
+    the ID is left out then: ``pipeline.naming``); two addresses that are both known already stay two persons.
     """
     return _browser_plan(identifiers, owners) if trust is Trust.BROWSER else _server_plan(identifiers, owners)
 
