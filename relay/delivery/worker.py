@@ -102,8 +102,9 @@ class Sender:
         try:
             while not self._stop.is_set():
                 self._rings.clear()
+                looked_at = self._clock.now()
                 try:
-                    pause = 0.0 if await self._turn() else await self._until_next()
+                    pause = 0.0 if await self._turn() else await self._until_next(looked_at)
                 except StoreError as error:
                     log.error("delivery waits for the database", extra={"problem": type(error).__name__})
                     pause = RETRY_SECONDS
@@ -290,12 +291,14 @@ class Sender:
                     raise
                 log.error("what has come back could not be settled", extra={"problem": type(error).__name__})
 
-    async def _until_next(self) -> float:
-        """Seconds until something is due, or an endpoint may be asked again."""
-        site_id, now = self._site.site_id, self._clock.now()
-        due = await self._store.read(lambda tx: tx.dispatch.next_due(site_id, after=now))
-        waits = [IDLE_SECONDS] if due is None else [IDLE_SECONDS, due - now]
-        if await self._store.read(lambda tx: tx.dispatch.is_due(site_id, now=now)):
+    async def _until_next(self, looked_at: float) -> float:
+        """Seconds until something is due that was not yet when it was last ``looked_at``, or an endpoint may be asked
+        again; 0.0 when it has become due meanwhile."""
+        site_id, waits = self._site.site_id, [IDLE_SECONDS]
+        if await self._store.read(lambda tx: tx.dispatch.is_due(site_id, now=looked_at)):
             # Due but not claimed: its endpoint is closed, its lane is full, or something must go before it.
             waits.append(self._traffic.opens_in() or RETRY_SECONDS)
+        due = await self._store.read(lambda tx: tx.dispatch.next_due(site_id, after=looked_at))
+        if due is not None:
+            waits.append(max(due - self._clock.now(), 0.0))
         return min(waits)
