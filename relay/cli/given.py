@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.markup import escape
 
 from relay.app import open_store
 from relay.cli.terminal import err, fail
@@ -20,9 +21,9 @@ SiteOption = Annotated[str | None, typer.Option("--site", help="Only this site (
 
 def read_settings() -> Settings:
     """The settings, or the end of the command; a key that is none is told."""
-    for key in unknown_keys():
-        err.print(f"[yellow]relay:[/yellow] {key} is not a setting; is it spelled right?")
     try:
+        for key in unknown_keys():
+            err.print(f"[yellow]relay:[/yellow] {escape(key)} is not a setting; is it spelled right?")
         return Settings.read()
     except SettingsError as error:
         fail(str(error))

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from relay import reprocess as reprocess_
 from relay.cli.given import SiteOption, chosen, opened, read_settings, run_to_end
-from relay.cli.terminal import minute, out, print_whole
+from relay.cli.terminal import fail, minute, out, print_whole
 from relay.clock import SystemClock
 from relay.model import Reason
 from relay.store.base import Transaction
@@ -21,6 +21,10 @@ _WHY_DEAD = {
     Reason.RETRIES_EXHAUSTED: "Klaviyo did not answer for three days. Replay once it does.",
     Reason.UNREADABLE: "Rows of the database are damaged. Restore it from a backup, then replay.",
 }
+
+
+#: Hours: longer than anything is kept.
+_YEARS = 24 * 3650
 
 
 def replay(
@@ -35,6 +39,11 @@ def replay(
     ] = False,
 ) -> None:
     """Put dead deliveries back into the queue, or list them with what they died of."""
+    if reason is not None and reason not in list(Reason):
+        fail(f"--reason: expected one that --list shows, such as {Reason.REFUSED}, got {reason!r}")
+    for option, hours in (("--since-hours", since_hours), ("--until-hours", until_hours)):
+        if not 0 <= hours <= _YEARS:  # nor what is no number
+            fail(f"{option}: expected hours from 0 to {_YEARS}, got {hours:g}")
     settings = read_settings()
 
     async def run() -> None:

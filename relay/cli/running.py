@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from rich.markup import escape
 
 from relay import demo as demo_
 from relay.app import Relay, open_store
@@ -18,10 +19,12 @@ from relay.web.proxies import BehindProxies
 
 
 def demo(
-    shop_port: Annotated[int, typer.Option(help="Port of the storefront.")] = 8480,
-    relay_port: Annotated[int, typer.Option(help="Port of the relay.")] = 8481,
-    sandbox_port: Annotated[int, typer.Option(help="Port of the Klaviyo sandbox.")] = 8482,
-    hold: Annotated[float, typer.Option(help="Seconds an event is held for Klaviyo's own script.")] = 3.0,
+    shop_port: Annotated[int, typer.Option(help="Port of the storefront.", min=1, max=65535)] = 8480,
+    relay_port: Annotated[int, typer.Option(help="Port of the relay.", min=1, max=65535)] = 8481,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the Klaviyo sandbox.", min=1, max=65535)] = 8482,
+    hold: Annotated[
+        float, typer.Option(help="Seconds an event is held for Klaviyo's own script.", min=0, max=86400)
+    ] = 3.0,
 ) -> None:
     """Start a shop, the relay and a Klaviyo sandbox on this machine. No account, no settings."""
     set_up_logging("WARNING")
@@ -32,7 +35,9 @@ def demo(
         out.print(f"  1. Shop here              {ports.shop_url}")
         out.print(f"  2. What Klaviyo received  {ports.sandbox_url}")
         out.print(f"  3. The relay's console    {ports.relay_url}/console  (password: {demo_.CONSOLE_PASSWORD})\n")
-        out.print("Put something in the cart, go to the checkout and type an e-mail address: the earlier cart")
+        out.print(
+            "Put something in the cart, go to the checkout, type an e-mail address and continue: the earlier cart"
+        )
         out.print(
             f'arrives as "Added to Cart - Backup Flow", held {hold:g} s in case Klaviyo knows the shopper after all.'
         )
@@ -97,6 +102,6 @@ def migrate() -> None:
         with told_of("relay.sealing"):  # it may take long
             store = open_store(settings)
         await store.close()
-        out.print(f"The database is at the present schema: {store.shown}")
+        out.print(f"The database is at the present schema: {escape(store.shown)}")
 
     run_to_end(run())

@@ -4,6 +4,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 
 from relay import doctor as doctor_
 from relay.cli.given import SiteOption, chosen, opened, read_settings, run_to_end
@@ -25,7 +26,7 @@ def doctor(
             return await doctor_.examine(settings, store, relay_url)
 
     for check in run_to_end(examine()):
-        out.print(f"{_MARKS[check.state]} {check.subject}: {check.text}")
+        out.print(f"{_MARKS[check.state]} {escape(check.subject)}: {escape(check.text)}")
         failed |= check.state == "failed"
     if failed:
         raise typer.Exit(1)
@@ -43,7 +44,14 @@ def snippet(
     settings = read_settings()
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         fail(f"URL: expected an address such as https://r.shop.com, got {url!r}")
+    if urlsplit(url).query or urlsplit(url).fragment:
+        fail(f"URL: expected an address without a query and a fragment, got {url!r}")
+    if settings.path_prefix and urlsplit(url).path.rstrip("/") != settings.path_prefix:
+        err.print(
+            f"[yellow]relay:[/yellow] RELAY_PATH_PREFIX is {escape(settings.path_prefix)}, which this address does not"
+            " end with; is that meant?"
+        )
     for each in chosen(settings, site):
         if len(settings.sites) > 1:
-            err.print(f"[bold]{each.site_id}[/bold]")
+            err.print(f"[bold]{escape(each.site_id)}[/bold]")
         typer.echo(tag.inline_snippet(url, each, nonce) if inline else tag.snippet(url, each))

@@ -18,7 +18,7 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def fail(message: str) -> NoReturn:
     """End the command with one line that says why."""
-    err.print(f"[red]relay:[/red] {message}")
+    err.print(f"[red]relay:[/red] {escape(message)}")
     raise typer.Exit(1)
 
 
@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 def told_of(logger: str) -> Iterator[None]:
     """Say how far a long piece of work is."""
     log, handler = logging.getLogger(logger), logging.Handler()
-    handler.emit = lambda record: err.print(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: err.print(escape(record.getMessage()))  # type: ignore[method-assign]
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:

@@ -21,7 +21,7 @@ def read_site(values: Values, site_id: str) -> Site:
         write_key=_write_key(values),
         server_key=values.secret("SERVER_KEY"),
         allowed_origins=frozenset(origins := _origins(values)),
-        klaviyo_api_key=values.secret("KLAVIYO_API_KEY"),
+        klaviyo_api_key=values.header("KLAVIYO_API_KEY", "a private key such as pk_..."),
         klaviyo_url=values.url("KLAVIYO_URL", "https://a.klaviyo.com"),
         # Not stripped, and "" is a choice of its own: the suffix begins with a space by default.
         metric_suffix=values.as_written("METRIC_SUFFIX", " - Backup Flow"),

@@ -57,7 +57,11 @@ def unknown_keys(environment: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
+    try:
+        written = dotenv_values(".env")
+    except UnicodeDecodeError:
+        raise SettingsError(".env", "expected a text file in UTF-8") from None
+    return {k: v for k, v in written.items() if v is not None} | dict(os.environ)
 
 
 def _secret_keys(values: Values) -> tuple[Secret, ...]:

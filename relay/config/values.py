@@ -89,6 +89,15 @@ class Values:
         value = self.text(name)
         return None if value is None else Secret(value)
 
+    def header(self, name: str, expected: str) -> Secret | None:
+        """A secret that is sent in an HTTP header, so of ASCII's visible characters. The error does not tell it."""
+        value = self.text(name)
+        if value and not re.fullmatch(r"[\x21-\x7e]+", value):
+            raise SettingsError(
+                self.key(name), f"expected {expected}, found a blank, a line break or a character that no key has"
+            )
+        return None if value is None else Secret(value)
+
     def matching(self, name: str, pattern: str, expected: str) -> str | None:
         """The value, which has the form of ``pattern`` as a whole."""
         value = self.text(name)

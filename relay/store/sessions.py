@@ -39,6 +39,8 @@ def address(url: str) -> Address:
     except (psycopg.Error, ValueError):
         problem = "expected postgresql://user:password@host:5432/database"
         raise SettingsError("RELAY_DATABASE_URL", problem) from None
+    if "@" in str(given.get("host", "")):  # what stands before it there is the end of the password
+        raise SettingsError("RELAY_DATABASE_URL", "expected one @, before the host; in a password it is written %40")
     user = f"{given['user']}@" if "user" in given else ""
     port = f":{given['port']}" if "port" in given else ""
     shown = f"postgresql://{user}{given.get('host', 'localhost')}{port}/{given.get('dbname', '')}"

@@ -174,11 +174,13 @@ def _unlocked(state: Path, journal: Path, secrets: Sequence[str], sites: Iterabl
 
 
 def _number_on(journal: Path, state: Path) -> None:
-    """A journal that begins anew (its file was lost) goes on behind what counts as processed, or the processor would
-    pass over what it holds."""
+    """A journal that begins anew (its file was lost), or is older than the state (a copy was put back), goes on behind
+    what counts as processed, or the processor would pass over what it is given now."""
     with closing(connect(state)) as connection:
         (position,) = connection.execute("SELECT coalesce(max(seq), 0) FROM positions").fetchone()
     with closing(connect(journal)) as connection:
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
         if row is None and position:
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', ?)", (position,))
+        elif row is not None and row[0] < position:
+            connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'journal'", (position,))

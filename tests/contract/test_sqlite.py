@@ -435,6 +435,24 @@ def test_a_journal_is_readable_when_the_state_is_lost(tmp_path: Path) -> None:
     assert (row.is_damaged, len(row.entry.messages)) == (False, 1)
 
 
+def test_a_journal_older_than_the_state_takes_nothing_that_would_be_passed_over(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
+    asyncio.run(store.append(factories.entry()))
+    asyncio.run(store.close())
+    shutil.copy(tmp_path / "relay.journal.db", tmp_path / "copy.db")
+    store = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
+    for _ in range(3):
+        asyncio.run(store.append(factories.entry()))
+    (*_, last) = asyncio.run(store.entries("shop", 0, 10))
+    asyncio.run(store.transact(lambda tx: tx.ledger.advance("shop", last.seq)))
+    asyncio.run(store.close())
+    shutil.copy(tmp_path / "copy.db", tmp_path / "relay.journal.db")
+    again = SqliteStore(tmp_path / "relay.db", *factories.KEYS)
+    asyncio.run(again.append(factories.entry()))
+    assert len(asyncio.run(again.entries("shop", last.seq, 10))) == 1
+    asyncio.run(again.close())
+
+
 def test_a_journal_of_another_database_is_refused(tmp_path: Path) -> None:
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()

@@ -756,3 +756,31 @@ def test_an_unknown_id_says_what_is_expected(command: str) -> None:
 def test_unlink_refuses_what_contradicts_itself() -> None:
     result = run("unlink", "x", "--merge", "--evidence", "form")
     assert (result.exit_code, "--evidence: a merge has no class" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["doctor"], {"RELAY_PATH_PREFIX": "[/r]"}, "[/r]"),
+        (["doctor"], {"RELAY_FORWARD": "[/backup]"}, "[/backup]"),
+        (["explain", "[/x]"], {}, "[/x]"),
+        (["snippet", "[/x]"], {}, "[/x]"),
+        (["snippet", "https://r.shop.com?x=1"], {}, "without a query"),
+        (["doctor"], {"RELAY_KLAVIYO_API_KEY": "pk_secret\u2026"}, "RELAY_KLAVIYO_API_KEY: expected a private key"),
+        (["doctor"], {"RELAY_DATABASE_URL": "postgresql://u:secr@et@127.0.0.1:1/x"}, "written %40"),
+        (["replay", "--since-hours", "nan"], {}, "--since-hours: expected hours"),
+        (["replay", "--since-hours", "-1"], {}, "--since-hours: expected hours"),
+        (["replay", "--reason", "nonsense"], {}, "--reason: expected one"),
+        (["demo", "--shop-port", "99999"], {}, "--shop-port"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_as_it_was_typed_and_ends_the_command(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], said: str
+) -> None:
+    database = {"RELAY_DATABASE_URL": f"sqlite:///{tmp_path / 'relay.db'}"}
+    result = run(*arguments, **(database | environment))
+    told = result.output + result.stderr
+    assert result.exit_code in (1, 2), told
+    assert isinstance(result.exception, SystemExit)
+    assert said in told
+    assert "secr" not in told.replace("RELAY_SECRET", "")

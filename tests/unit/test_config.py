@@ -135,6 +135,7 @@ BAD = [
     ("ALLOWED_ORIGINS", "*"), ("ALLOWED_ORIGINS", "shop.com"), ("ALLOWED_ORIGINS", "https://shop.com/path"),
     ("ALLOWED_ORIGINS", "https://shop.com https://b.com"), ("ALLOWED_ORIGINS", "https://ok.com,ftp://shop.com"),
     ("ALLOWED_ORIGINS", "https://user@shop.com"), ("ALLOWED_ORIGINS", "null"), ("ALLOWED_ORIGINS", "https://*.shop.com"),
+    ("KLAVIYO_API_KEY", "pk_abc\u2026"), ("KLAVIYO_API_KEY", "pk_a\nb"), ("KLAVIYO_API_KEY", "pk a"),
     ("KLAVIYO_URL", "a.klaviyo.com"), ("KLAVIYO_URL", "ftp://a.klaviyo.com"), ("KLAVIYO_URL", "https://"),
     ("KLAVIYO_URL", "https://u:p@host"), ("KLAVIYO_URL", "https://host?x=1"),
     ("FORWARD", "some"), ("FORWARD", "backup,all"),
