@@ -426,7 +426,7 @@ def test_a_relay_that_stops_while_the_database_is_locked_leaves_nothing_behind(
     assert log_of(relay).count("what has come back could not be settled") == 1
     relay.start()
     all_arrives(klaviyo, caller)
-    assert in_state(tmp_path, "delivered") == len(caller.effects)
+    wait_until(lambda: in_state(tmp_path, "delivered") == len(caller.effects), "what has arrived is settled")
     assert relay.stop() == 0
 
 

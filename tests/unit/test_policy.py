@@ -114,7 +114,7 @@ ALLOWED = {
     ("waiting", "held"), ("waiting", "ready"), ("waiting", "suppressed"), ("waiting", "expired"),
     ("held", "sending"), ("held", "suppressed"), ("ready", "sending"), ("ready", "suppressed"),
     ("sending", "delivered"), ("sending", "ready"), ("sending", "dead"), ("sending", "suppressed"),
-    ("dead", "ready"),
+    ("dead", "ready"), ("dead", "suppressed"),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ LEGAL = {
     ("held", "sending"), ("held", "suppressed"),
     ("ready", "sending"), ("ready", "suppressed"),
     ("sending", "delivered"), ("sending", "ready"), ("sending", "dead"), ("sending", "suppressed"),
-    ("dead", "ready"),
+    ("dead", "ready"), ("dead", "suppressed"),
 }  # fmt: skip
 EVERY_PAIR = list(itertools.product(State, State))
 FINAL = [State.DELIVERED, State.SUPPRESSED, State.EXPIRED]
