@@ -59,6 +59,9 @@ async def _examine(settings: Settings, store: Store, relay_host: str | None) -> 
         for check in (*await _books(site, store), *await requests(site, store)):
             yield check
         for origin in sorted(site.allowed_origins):
+            if (misfit := _cookie_misfit(origin, site, relay_host)) is not None:
+                yield misfit
+                continue
             yield await asyncio.to_thread(_cookie_life, origin, settings, relay_host)
 
 
@@ -187,6 +190,15 @@ async def _klaviyo(site: Site) -> Check:
     if answer.status >= 400:
         return Check(subject, "warning", f"answered {answer.status} {answer.error}")
     return Check(subject, "ok", "the API key is accepted and may read profiles")
+
+
+def _cookie_misfit(origin: str, site: Site, relay_host: str | None) -> Check | None:
+    """A cookie that every browser refuses, because its domain is not one of the host that sets it."""
+    for host in (urlsplit(origin).hostname, relay_host):
+        if site.cookie_domain and host and not f".{host}".endswith(f".{site.cookie_domain.lstrip('.')}"):
+            text = f"RELAY_COOKIE_DOMAIN is {site.cookie_domain}, to which {host} does not belong: no browser keeps it"
+            return Check(f"Cookie for {urlsplit(origin).hostname}", "failed", text)
+    return None
 
 
 def _cookie_life(origin: str, settings: Settings, relay_host: str | None) -> Check:

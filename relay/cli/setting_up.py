@@ -18,6 +18,10 @@ def doctor(
     relay_url: Annotated[str | None, typer.Option(help="Where browsers reach the relay: https://r.shop.com")] = None,
 ) -> None:
     """Check settings, database, the Klaviyo key and what browsers will do with the cookie."""
+    if relay_url is not None and (
+        urlsplit(relay_url).scheme not in ("http", "https") or not urlsplit(relay_url).netloc
+    ):
+        fail(f"--relay-url: expected an address such as https://r.shop.com, got {relay_url!r}")
     settings = read_settings()
     failed = False
 

@@ -762,6 +762,12 @@ def test_unlink_refuses_what_contradicts_itself() -> None:
     ("arguments", "environment", "said"),
     [
         (["doctor"], {"RELAY_PATH_PREFIX": "[/r]"}, "[/r]"),
+        (["doctor", "--relay-url", "r.shop.com"], {}, "--relay-url: expected an address"),
+        (
+            ["doctor", "--relay-url", "https://r.example.com"],
+            {"RELAY_COOKIE_DOMAIN": "other.com", "RELAY_ALLOWED_ORIGINS": "https://shop.example.com"},
+            "RELAY_COOKIE_DOMAIN is other.com",
+        ),
         (["doctor"], {"RELAY_FORWARD": "[/backup]"}, "[/backup]"),
         (["explain", "[/x]"], {}, "[/x]"),
         (["snippet", "[/x]"], {}, "[/x]"),
