@@ -35,9 +35,7 @@ class BehindProxies:
         if self._is_warned or client is None or client[0] in self._application.trusted_hosts:
             return
         self._is_warned = True
-        log.warning(
-            "X-Forwarded-* of a peer outside of RELAY_TRUSTED_PROXIES is not believed", extra={"peer": client[0]}
-        )
+        log.warning("X-Forwarded-* of a peer outside of RELAY_TRUSTED_PROXIES is not believed")  # who may be a shopper
 
 
 def _first(value: bytes) -> bytes:

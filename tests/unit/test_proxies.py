@@ -29,9 +29,13 @@ def test_the_first_word_of_a_trusted_proxy_is_the_browsers_scheme(proto: bytes, 
     assert seen_through([(b"x-forwarded-proto", proto)])[0] == scheme
 
 
-def test_a_stranger_is_not_believed() -> None:
+def test_a_stranger_is_not_believed_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
     told = [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"1.2.3.4")]
+    assert seen_through(told) == ("https", "1.2.3.4")
+    assert caplog.messages == []
     assert seen_through(told, client="9.9.9.9") == ("http", "9.9.9.9")
+    assert caplog.messages == ["X-Forwarded-* of a peer outside of RELAY_TRUSTED_PROXIES is not believed"]
+    assert "9.9.9.9" not in caplog.text
 
 
 def test_the_clients_address_is_taken_from_a_trusted_proxy() -> None:
