@@ -225,7 +225,7 @@ def test_page_of_the_cart_tells_a_theme_without_script_what_is_in_it(page: Page,
     theme.wait_for("page")
     page.evaluate("() => { document.querySelector('#plain button').click(); }")
     page.wait_for_url("**/cart")
-    page.wait_for_function("localStorage['backflow.attributed']")
+    theme.wait(lambda: theme.requests, "the handle arrives")
     expect(page, theme, run(page, "backflow.track('Checkout Started')"), must=("Checkout Started",))
     properties = theme.message("Checkout Started")["properties"]
     assert (properties["cart_value"], properties["currency"], properties["checkout_url"]) == (37.5, "EUR", "/cart/12:3")
@@ -283,8 +283,8 @@ def test_call_to_the_cart_that_was_cut_off_keeps_no_handle_out(page: Page, theme
         "() => { const cut = new XMLHttpRequest(); cut.open('POST', '/cart/add.js'); cut.send('id=11'); cut.abort(); }"
     )
     page.evaluate(JSON_BODY)
-    page.wait_for_function("localStorage['backflow.attributed']")
-    assert theme.requests[-1][1] == {"attributes": {"_backflow": "handle-1"}}
+    theme.wait(lambda: theme.requests, "the handle arrives")
+    assert theme.requests == [("/cart/update.js", {"attributes": {"_backflow": "handle-1"}})]
 
 
 def test_cart_carries_the_visitors_handle_once_and_after_the_pages_own_calls(page: Page, theme: Shopify) -> None:
