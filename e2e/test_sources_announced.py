@@ -72,6 +72,8 @@ def test_ga4_reset_other_events_and_what_did_not_happen_are_no_events(page: Page
       gtag("event", "page_view", {}); gtag("event", "add_to_cart_click", {}); gtag("set", {currency: "EUR"});
         gtag("consent", "update", {});
       dataLayer.push({event: "purchase_failed", ecommerce: {transaction_id: "1"}});
+      for (const event of ["purchase_start", "purchase_option_selected", "purchase_history", "purchase_protection_on",
+        "add_to_cart_undo", "search_toggle"]) dataLayer.push({event, value: 25});
     }"""
     arrived = expect(page, site, run(page, script), must=())
     assert {name_of(message) for message in arrived} <= {"page"}
@@ -102,6 +104,37 @@ def test_ga4_repeated_push_is_one_event_and_another_add_is_another(page: Page, s
     other = 'dataLayer.push({event: "add_to_cart", ecommerce: {items: [{item_id: "SKU-2", item_name: "Cup"}]}});'
     expect(page, site, run(page, f"() => {{ {push} {push} {other} }}"), must=("Product Added",))
     assert [message["properties"]["product_id"] for message in named(site, "Product Added")] == ["SKU-1", "SKU-2"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        """gtag("event", "add_to_cart", {send_to: "G-1", value: 12.5, items: [{item_id: "41", item_name: "Mug"}]});
+           gtag("event", "add_to_cart", {send_to: "AW-1", items: [{id: "41", google_business_vertical: "retail"}]});""",
+        """gtag("event", "add_to_cart", {send_to: "AW-1", items: [{id: "gla_41", google_business_vertical: "retail"}]});
+           gtag("event", "add_to_cart", {send_to: "G-1", items: [{item_id: "41", item_name: "Mug", price: 12.5}]});""",
+        """dataLayer.push({event: "add_to_cart", ecommerce: {items: [{item_id: "41", item_name: "Mug", price: 12.5}]}});
+           dataLayer.push({event: "add_to_cart_fb", content_ids: ["41"], content_name: "Mug", value: 12.5});""",
+        """fbq("trackSingle", "1", "AddToCart", {content_ids: ["41"], content_name: "Mug"}, {eventID: "a"});
+           fbq("trackSingle", "2", "AddToCart", {content_ids: ["41"], content_name: "Mug"}, {eventID: "b"});""",
+    ],
+    ids=["analytics-and-ads", "ads-first", "two-layers-in-one", "two-pixels"],
+)
+def test_one_add_that_a_source_tells_to_two_accounts_is_one_event(page: Page, site: Announced, told: str) -> None:
+    visit(page, site)
+    expect(page, site, run(page, f"() => {{ {told} }}"), must=("Product Added",))
+    properties = site.message("Product Added")["properties"]
+    assert (str(properties["product_id"])[-2:], properties["name"]) == ("41", "Mug")
+
+
+def test_two_products_of_one_look_are_two_adds(page: Page, site: Announced) -> None:
+    visit(page, site)
+    items = '[{item_id: "shirt_38", item_name: "Shirt"}, {item_id: "skirt_38", item_name: "Skirt"}]'
+    colours = '["Red", "Blue"].map((item_variant) => ({item_id: "7", item_name: "Cap", item_variant}))'
+    push = "(items) => dataLayer.push({event: 'add_to_cart', ecommerce: {items}})"
+    expect(page, site, run(page, f"() => {{ [{items}, {colours}].forEach({push}); }}"), must=("Product Added",))
+    added = [message["properties"] for message in named(site, "Product Added")]
+    assert [line.get("variant") or line["name"] for line in added] == ["Shirt", "Skirt", "Red", "Blue"]
 
 
 def test_ga4_user_data_is_the_visitor_and_a_hash_is_not(page: Page, site: Announced) -> None:
@@ -181,6 +214,23 @@ def test_meta_add_before_and_after_its_script(page: Page, site: Announced, when:
     if when != "queued":
         assert page.evaluate("metaHeard[0][1]") == "AddToCart"
         assert page.evaluate("metaHeard.length") == 1
+
+
+def test_a_pixel_that_comes_after_the_tag_is_heard_from_its_first_call_on(page: Page, plain: TagPage) -> None:
+    visit(page, plain)
+    plain.wait_for("page")
+    # Meta's own snippet, which the shop's consent banner puts into the page; its script arrives later.
+    script = """() => {
+      window.fbq = function () { fbq.callMethod ? fbq.callMethod.apply(fbq, arguments) : fbq.queue.push(arguments); };
+      fbq.push = fbq; fbq.queue = [];
+      fbq("init", "1"); fbq("track", "ViewContent", {content_ids: ["11"], content_name: "Mug"});
+    }"""
+    expect(page, plain, run(page, script), must=("Product Viewed",))
+    script = """() => { fbq.callMethod = () => {};
+      const inner = fbq; window.fbq = Object.assign((...args) => inner(...args), inner);
+      fbq("track", "AddToCart", {content_ids: ["11"], content_name: "Mug"}); }"""
+    expect(page, plain, run(page, script), must=("Product Added",))
+    assert [plain.names.count(name) for name in ("Product Viewed", "Product Added")] == [1, 1]
 
 
 def test_meta_single_pixels_contents_and_the_pixels_own_words(page: Page, site: Announced) -> None:
@@ -468,12 +518,13 @@ def test_product_of_open_graph_is_named_as_in_the_catalogue(page: Page, plain: T
 
 def test_one_view_is_one_event_however_late_a_source_is(page: Page, site: Announced) -> None:
     site.html = f"""<!doctype html><title>Mug</title><link rel=icon href=data:,>
+      <script>window.dataLayer = []; window._learnq = [];</script>
       <script type="application/ld+json">{json.dumps(PRODUCT)}</script><!--tag-->"""
     visit(page, site, "/products/mug")
     site.wait_for("Product Viewed")  # it has left already
-    script = """() => { (window.dataLayer = window.dataLayer || []).push({event: "view_item",
+    script = """() => { dataLayer.push({event: "view_item",
       ecommerce: {items: [{item_id: "1", item_name: "Mug", price: 12.5}]}});
-      (window._learnq = window._learnq || []).push(["track", "Viewed Product", {ProductName: "Mug", SKU: "SKU-1"}]);
+      _learnq.push(["track", "Viewed Product", {ProductName: "Mug", SKU: "SKU-1"}]);
       document.querySelector("script[type='application/ld+json']").remove();
       history.pushState({}, "", "/products/cup");
       dataLayer.push({event: "view_item", ecommerce: {items: [{item_id: "2", item_name: "Cup"}]}}); }"""
@@ -492,6 +543,16 @@ def test_the_shops_own_call_and_the_data_layer_are_one_event(page: Page, site: A
     assert [message["properties"]["note"] for message in events] == [0, 1]
     assert [message["context"]["capture"][0] for message in events] == ["api", "api"]
     assert len(named(site, "Same")) == 2
+
+
+@pytest.mark.parametrize("name", ["Added to Cart", "add_to_cart", "AddToCart"])
+def test_the_shops_own_call_by_another_name_and_the_data_layer_are_one_event(
+    page: Page, site: Announced, name: str
+) -> None:
+    visit(page, site)
+    script = f"""() => {{ backflow.track("{name}", {{product_id: "A", price: 2}});
+      gtag("event", "add_to_cart", {{items: [{{item_id: "A", item_name: "Mug"}}]}}); }}"""
+    expect(page, site, run(page, script), must=(name,), must_not=("Product Added",))
 
 
 def test_different_products_and_different_numbers_stay_apart(page: Page, site: Announced) -> None:

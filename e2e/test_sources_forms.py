@@ -6,12 +6,15 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.platforms import Announced
+from e2e.tag_page import name_of
 from e2e.test_tag import expect, page_errors, run, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors"]
 
-PAGE = "<!doctype html><title>Form</title><link rel=icon href=data:,><!--tag-->"
+PAGE = (
+    """<!doctype html><title>Form</title><link rel=icon href=data:,><script>window._learnq = [];</script><!--tag-->"""
+)
 
 
 @pytest.fixture
@@ -70,16 +73,43 @@ def test_address_is_read_on_submit(page: Page, site: Announced, form: str, trait
         "<input type=email name=email value='not an address' formnovalidate>",
         "<input type=tel name=cc-number autocomplete=cc-number value='4111 1111 1111 1111'>",
         "<input name=q value=ann@shop.test>",
+        "<input type=text name=s id=mobile-search value=4006381333931>",
+        "<input type=email name=email placeholder=\"Your friend's address\" value=ann@shop.test>",
     ],
     ids=["password", "hidden", "autocomplete-off", "card", "opted-out", "opted-out-around", "friend", "recipient",
       "two-people",
-         "no-address", "card-number", "search"],
+         "no-address", "card-number", "search", "phones-search", "a-friends-placeholder"],
 )  # fmt: skip
 def test_address_that_is_not_the_shoppers_or_not_to_be_read_is_left_alone(
     page: Page, site: Announced, form: str
 ) -> None:
     submit(page, site, form.replace("type=email name=email value='not", "type=text name=email value='not"))
     expect(page, site, run(page, "1"), must=(), must_not=("identify",))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "theirs"),
+    [
+        ("id=refer-a-friend", False),
+        ("class=invite-form", False),
+        ("class='wishlist-share-form'", False),
+        ("class='gift-registry'", False),
+        ("id=referral", False),
+        ("id=email-preferences class=card", True),
+        ("class='off-canvas shared-layout'", True),
+        ("class='woocommerce-shipping-calculator'", True),
+    ],
+)
+def test_address_in_a_form_for_somebody_else_is_not_the_shoppers(
+    page: Page, site: Announced, attributes: str, theirs: bool
+) -> None:
+    site.html = f"""{PAGE}<form {attributes} onsubmit='return false'>
+      <input type=email name=email value=bob@shop.test><button>Send</button></form>"""
+    visit(page, site)
+    if theirs:
+        expect(page, site, run(page, "document.querySelector('button').click()"), must=("identify",))
+    else:
+        expect(page, site, run(page, "document.querySelector('button').click()"), must=(), must_not=("identify",))
 
 
 def test_address_that_is_only_typed_is_not_read(page: Page, site: Announced) -> None:
@@ -129,11 +159,35 @@ def test_form_submitted_by_script_is_read_and_still_submitted(page: Page, site: 
     site.wait_for("identify")
 
 
+def test_who_signs_in_again_after_another_has_done_so_is_told_again(page: Page, site: Announced) -> None:
+    site.html = (
+        f"""{PAGE}<form id=f onsubmit='return false'><input type=email name=email><button>Log in</button></form>"""
+    )
+    visit(page, site)
+    for name in ("ann", "bob", "ann"):
+        page.fill("#f input", f"{name}@shop.test")
+        page.evaluate("document.querySelector('#f button').click()")
+        page.evaluate("() => { backflow.reset(); }")
+    expect(page, site, run(page, "1"), must=("identify",))
+    out = ("Signed Out", None)
+    said = [
+        (name_of(m), (m.get("traits") or {}).get("email")) for m in site.messages if name_of(m) in ("identify", *out)
+    ]
+    assert said == [
+        ("identify", "ann@shop.test"),
+        out,
+        ("identify", "bob@shop.test"),
+        out,
+        ("identify", "ann@shop.test"),
+        out,
+    ]
+
+
 def test_the_same_address_is_told_once_a_page(page: Page, site: Announced) -> None:
     site.html = f"""{PAGE}<form id=f onsubmit='return false'><input type=email name=email value=ann@shop.test>
       <button>Go</button></form>"""
     visit(page, site)
     script = """() => { for (let n = 0; n < 3; n++) f.querySelector('button').click();
-      (window._learnq = []).push(['identify', {$email: 'ann@shop.test'}]); }"""
+      _learnq.push(['identify', {$email: 'ann@shop.test'}]); }"""
     expect(page, site, run(page, script), must=("identify",))
     assert site.names.count("identify") == 1

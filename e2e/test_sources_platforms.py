@@ -92,6 +92,85 @@ def test_woocommerce_classic_form_carries_the_product_of_the_page(page: Page, wo
     assert woo.requests == [("/product/hoodie", {"quantity": "2", "add-to-cart": "37"})]
 
 
+META_WORD = """{content_ids: ["woo-hoodie-%(id)s_%(id)s"], content_name: "Hoodie %(id)s", content_type: "product",
+  contents: [{id: "woo-hoodie-%(id)s_%(id)s", quantity: %(number)s}], value: 45, currency: "EUR"}"""
+META = "window.fbq = function () { fbq.queue.push(arguments); }; fbq.queue = [];"
+#: What the shop's plug-ins say when product 41 or 37 has been added, each in the words of its own catalogue.
+PLUG_INS = {
+    "meta-for-woocommerce": "fbq('track', 'AddToCart', " + META_WORD + ", {eventID: 'e-1'});",
+    "google-analytics": """dataLayer.push(["event", "add_to_cart", {currency: "EUR", value: 45,
+      items: [{item_id: "%(id)s", item_name: "Hoodie %(id)s", price: 45, quantity: %(number)s}]}]);""",
+    "gtm4wp-by-sku": """dataLayer.push({event: "add_to_cart", ecommerce: {currency: "EUR", value: 45,
+      items: [{item_id: "woo-hoodie-%(id)s", item_name: "Hoodie %(id)s", price: 45, quantity: %(number)s}]}});""",
+}
+PLUG_INS[
+    "google-for-woocommerce-too"
+] = """dataLayer.push(["event", "add_to_cart", {send_to: "GLA", items: [{id: "gla_%(id)s",
+      google_business_vertical: "retail"}]}]);""" + PLUG_INS["google-analytics"]
+PLUG_INS["all-of-google-and-meta"] = PLUG_INS["meta-for-woocommerce"] + PLUG_INS["google-for-woocommerce-too"]
+plug_ins = pytest.mark.parametrize("words", PLUG_INS.values(), ids=PLUG_INS)
+
+
+@plug_ins
+@pytest.mark.parametrize("when", ["click", "added_to_cart"])
+def test_woocommerce_button_and_what_plug_ins_call_its_product_are_one_event(
+    page: Page, woo: WooCommerce, words: str, when: str
+) -> None:
+    woo.pages["/"] = f"<script>{META}</script>"
+    visit(page, woo)
+    say = "() => {" + words % {"id": 41, "number": 1} + "}"
+    page.evaluate(
+        f"""() => {{ const button = document.querySelector('[data-product_id="41"]');
+          if ("{when}" === "click") button.addEventListener("click", {say}, true);
+          else jQuery(document.body).on("added_to_cart", {say}); }}"""
+    )
+    properties = added(page, woo, "document.querySelector('[data-product_id=\"41\"]').click()")["properties"]
+    assert (properties["cart_value"], properties["quantity"], properties["name"]) == (45, 1, "Hoodie 41")
+
+
+@plug_ins
+def test_woocommerce_form_and_what_plug_ins_say_on_the_page_that_answers_are_one_event(
+    page: Page, woo: WooCommerce, words: str
+) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    woo.pages["/product/hoodie"] = f"<script>{META}{words % {'id': 37, 'number': 2}}</script>"
+    with page.expect_navigation():
+        page.evaluate("() => { document.querySelector('.cart button').click(); }")
+    page.wait_for_function(LOADED)
+    expect(page, woo, run(page, "1"), must=("Product Added",))
+    assert woo.names.count("Product Added") == 1
+    # Another addition of it is another event.
+    say = words % {"id": 37, "number": 1}
+    expect(page, woo, run(page, "() => {" + say + "}"), must=())
+    assert woo.names.count("Product Added") == 2
+
+
+def test_woocommerce_button_that_is_a_link_is_one_event(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/shop/")
+    page.evaluate(
+        """() => document.body.insertAdjacentHTML("beforeend", `<a id="plain" href="/shop/?add-to-cart=41"
+          data-quantity="1" class="button product_type_simple add_to_cart_button" data-product_id="41"
+          data-product_sku="woo-hoodie-41" rel="nofollow">Add to cart</a>`)"""
+    )
+    woo._put(41, 1)  # what the shop does at that address
+    woo.pages["/shop/"] = "<script>" + PLUG_INS["google-analytics"] % {"id": 41, "number": 1} + "</script>"
+    with page.expect_navigation():
+        page.evaluate("() => { document.querySelector('#plain').click(); }")
+    page.wait_for_function(LOADED)
+    properties = added(page, woo, "1")["properties"]
+    assert (properties["product_id"], properties["sku"], properties["quantity"]) == ("41", "woo-hoodie-41", "1")
+
+
+def test_woocommerce_button_without_data_adds_the_product_of_its_page(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    script = """() => { jQuery(document.body).trigger("added_to_cart",
+      [{}, "5f3c", jQuery(document.querySelector("form.cart button"))]); }"""
+    properties = added(page, woo, script)["properties"]
+    has(properties, {"product_id": "37", "name": "Hoodie 37", "sku": "woo-hoodie-37", "price": "45.00"})
+
+
 def test_woocommerce_blocks_add_remove_and_batch(page: Page, woo: WooCommerce) -> None:
     visit(page, woo)
     properties = added(page, woo, "blockAdd(52, 3)")["properties"]
@@ -122,7 +201,7 @@ def test_woocommerce_checkout_page_is_a_started_checkout_with_the_cart(page: Pag
     assert (properties["cart_value"], properties["currency"], properties["checkout_url"]) == (90, "EUR", "/checkout/")
     assert [line["name"] for line in properties["products"]] == ["Hoodie 41"]
     assert message["context"]["capture"] == ["woocommerce"]
-    push = "() => { (window.dataLayer ||= []).push({event: 'begin_checkout', ecommerce: {value: 90}}); }"
+    push = "() => { dataLayer.push({event: 'begin_checkout', ecommerce: {value: 90}}); }"
     expect(page, woo, run(page, push), must=(), must_not=("Checkout Started",))
 
 
@@ -172,7 +251,7 @@ def test_woocommerce_order_page_is_an_order_with_the_cart_it_was(page: Page, woo
     properties = woo.message("Order Completed")["properties"]
     assert (properties["order_id"], properties["cart_value"]) == ("1042", 90)
     assert [line["name"] for line in properties["products"]] == ["Hoodie 41"]
-    push = "(window.dataLayer ||= []).push({event: 'purchase', ecommerce: {transaction_id: '1042', value: 95}})"
+    push = "dataLayer.push({event: 'purchase', ecommerce: {transaction_id: '1042', value: 95}})"
     expect(page, woo, run(page, f"() => {{ {push}; }}"), must=(), must_not=("Order Completed", "Checkout Started"))
     assert page.evaluate("localStorage['backflow.cart']") is None
 
@@ -228,7 +307,7 @@ def test_woocommerce_add_is_completed_by_the_line_that_changed(page: Page, woo: 
     page.evaluate("blockRemove('none')")
     page.wait_for_function("localStorage['backflow.cart']")
     push = "{event: 'add_to_cart', ecommerce: {items: [{item_id: '12', item_name: 'Hoodie', quantity: 1}]}}"
-    message = added(page, woo, f"() => {{ (window.dataLayer ||= []).push({push}); return blockAdd(12, 1); }}")
+    message = added(page, woo, f"() => {{ dataLayer.push({push}); return blockAdd(12, 1); }}")
     assert (message["properties"]["product_id"], message["properties"]["sku"]) == (12, "woo-hoodie-12")
     woo.committed.clear()
     removed = expect(page, woo, run(page, "blockRemove('key12')"), must=("Product Removed",))
@@ -394,5 +473,5 @@ def test_the_tag_for_other_shops_hears_what_is_announced_and_typed(page: Page, w
     page.evaluate("() => { document.querySelector('.cart button').click(); }")
     woo.wait_for("Product Added")
     page.wait_for_function(LOADED)
-    add = "() => { (window.dataLayer ||= []).push({event: 'begin_checkout', ecommerce: {items: [{item_id: '1'}]}}); }"
+    add = "() => { dataLayer.push({event: 'begin_checkout', ecommerce: {items: [{item_id: '1'}]}}); }"
     expect(page, woo, run(page, add), must=("Checkout Started",))

@@ -211,6 +211,42 @@ def test_a_form_of_several_items_is_several_adds(page: Page, theme: Shopify) -> 
     assert [(line["sku"], line["quantity"]) for line in added if line.get("sku")] == [("SKU-11", 1), ("SKU-12", 2)]
 
 
+def test_two_who_name_a_product_each_in_their_own_way_and_the_shops_answer_are_one_event(
+    page: Page, theme: Shopify
+) -> None:
+    theme.pages["/"] = "<script>window.fbq = function () { fbq.queue.push(arguments); }; fbq.queue = [];</script>"
+    visit(page, theme)
+    script = f"""() => {{
+      dataLayer.push({{event: "add_to_cart", ecommerce: {{items: [{{item_id: "SKU-11", item_name: "The Shirt"}}]}}}});
+      fbq("track", "AddToCart", {{content_ids: ["1"], content_type: "product", value: 12.5}});
+      return ({JSON_BODY})(); }}"""
+    expect(page, theme, run(page, script), must=("Product Added",))
+    message = theme.message("Product Added")
+    assert sorted(message["context"]["capture"]) == ["ga4", "meta", "shopify_cart"]
+    properties = message["properties"]
+    assert (properties["product_id"], properties["variant_id"], properties["sku"]) == (1, 11, "SKU-11")
+    assert properties["cart_value"] == 25
+    assert properties["checkout_url"] == "/cart/11:2"
+
+
+@pytest.mark.parametrize(("variant", "adds"), [("11", 1), ("404", 0)])
+def test_add_that_is_answered_with_a_page_is_told_by_the_cart(
+    page: Page, theme: Shopify, variant: str, adds: int
+) -> None:
+    visit(page, theme)
+    if not adds:  # A shop that refuses answers the theme's page too.
+        page.route("**/cart/add", lambda route: route.fulfill(body="<title>Sold out</title>", content_type="text/html"))
+    script = f"""async () => {{ const body = new FormData();
+      body.append("id", "{variant}"); body.append("quantity", "2");
+      await (await fetch("/cart/add", {{method: "POST", body}})).text(); }}"""
+    page.evaluate(script)
+    theme.wait(lambda: theme.cart_reads, "the cart is read")
+    outrun(page, theme)
+    expect(page, theme, run(page, "1"), must=("Product Added",) * adds)
+    added = [message["properties"] for message in theme.messages if name_of(message) == "Product Added"]
+    assert [(line["variant_id"], line["quantity"]) for line in added] == [(11, 2)] * adds
+
+
 def test_a_form_that_is_no_carts_is_not_read(page: Page, theme: Shopify) -> None:
     visit(page, theme)
     script = """() => { window.read = 0; document.addEventListener("formdata", () => window.read++);
@@ -225,12 +261,12 @@ def test_page_of_the_cart_tells_a_theme_without_script_what_is_in_it(page: Page,
     theme.wait_for("page")
     page.evaluate("() => { document.querySelector('#plain button').click(); }")
     page.wait_for_url("**/cart")
-    theme.wait(lambda: theme.requests, "the handle arrives")
+    attributed = ("/cart/update.js", {"attributes": {"_backflow": "handle-1"}})
+    theme.wait(lambda: attributed in theme.requests, "the handle arrives")
     expect(page, theme, run(page, "backflow.track('Checkout Started')"), must=("Checkout Started",))
     properties = theme.message("Checkout Started")["properties"]
     assert (properties["cart_value"], properties["currency"], properties["checkout_url"]) == (37.5, "EUR", "/cart/12:3")
     assert [line["variant_id"] for line in properties["products"]] == [12]
-    assert theme.requests[-1] == ("/cart/update.js", {"attributes": {"_backflow": "handle-1"}})
 
 
 def test_line_taken_out_by_a_link_is_a_removal_once_the_cart_is_shown(page: Page, theme: Shopify) -> None:
@@ -260,6 +296,20 @@ def test_signed_in_customer_is_told_once_a_visit(page: Page, theme: Shopify) -> 
     visit(page, theme, "/next")
     expect(page, theme, run(page, "1"), must=())
     assert theme.names.count("identify") == 1
+
+
+def test_customer_who_refused_before_is_told_once_they_agree(page: Page, theme: Shopify) -> None:
+    theme.pages["/account"] = "<script>var __st = {cid: 98765};</script>"
+    visit(page, theme)
+    page.evaluate("() => { backflow.consent({marketing: false}); }")
+    theme.wait_for("Consent Updated")
+    visit(page, theme, "/account")
+    outrun(page, theme)
+    assert "identify" not in theme.names
+    page.evaluate("() => { backflow.consent({marketing: true}); }")
+    visit(page, theme, "/account")
+    theme.wait_for("identify")
+    assert theme.message("identify")["userId"] == "98765"
 
 
 def test_customer_who_signs_in_again_is_told_again(page: Page, theme: Shopify) -> None:

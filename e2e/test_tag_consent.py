@@ -1,5 +1,7 @@
 """Consent platforms on the page: nothing is stored or sent before their yes, nothing after their no."""
 
+import threading
+
 import pytest
 from playwright.sync_api import Page
 
@@ -140,6 +142,55 @@ def test_choice_of_the_shop_stands_above_a_platform(page: Page, site: TagPage) -
     site.wait_for("Consent Updated")
     assert site.message("Consent Updated")["context"]["consent"]["source"] == "api"
     assert "Before" not in site.names
+
+
+@pytest.mark.parametrize("policy", ["assumed", "auto", "required"])
+@pytest.mark.parametrize("word", ["denied", "false", "no", 0, 1])
+def test_what_is_no_plain_yes_is_a_no(page: Page, site: TagPage, word: str | int, policy: str) -> None:
+    site.settings["consent"] = policy
+    site.hold_tag = threading.Event()
+    site.pages["/"] = site.stub()
+    page.goto(site.shop, wait_until="commit")
+    page.wait_for_function("window.backflow")
+    page.evaluate("(marketing) => { backflow.consent({marketing, analytics: true}); }", word)
+    page.evaluate("backflow.identify({email: 'ann@shop.test'})")
+    assert page.evaluate(STORED) == ["backflow.consent"]
+    site.hold_tag.set()
+    site.wait_for("Consent Updated")
+    page.evaluate("(marketing) => { backflow.consent({marketing}); }", word)
+    page.evaluate("backflow.track('After')")
+    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    visit(page, site, "/next")
+    outrun(page, site)
+    assert set(site.names) == {"Consent Updated"}
+    assert {message["context"]["consent"]["marketing"] for message in site.messages} == {False}
+
+
+@pytest.mark.parametrize(("groups", "after"), [(",C0001,", []), (",C0001,C0004,", ["page"])], ids=["no", "yes"])
+def test_what_a_platform_was_told_holds_on_the_next_page_until_the_platform_has_arrived(
+    page: Page, site: TagPage, groups: str, after: list[str]
+) -> None:
+    site.settings["consent"] = "auto"
+    site.pages["/"] = ONETRUST
+    visit(page, site)
+    page.evaluate("(groups) => say(groups)", groups)
+    site.wait_for("Consent Updated")
+    outrun(page, site)
+    before = len(site.messages)
+    visit(page, site, "/next")  # without the platform
+    page.evaluate("backflow.page()") if not after else site.wait(lambda: site.messages[before:], "the next page")
+    outrun(page, site)
+    assert site.names[before:] == after
+
+
+def test_klaviyos_switch_that_is_on_again_lets_events_through_again(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    page.context.add_cookies([{"name": "__kla_off", "value": "true", "url": site.shop}])
+    visit(page, site)
+    site.wait_for("Consent Updated")
+    page.context.clear_cookies()
+    visit(page, site, "/next")
+    site.wait_for("page")
 
 
 def test_platform_that_fails_when_asked_has_not_answered(page: Page, site: TagPage) -> None:

@@ -54,6 +54,23 @@ def test_tag_works_and_the_page_is_unharmed_where(page: Page, site: TagPage, scr
     assert len(site.messages) == len({name_of(message) for message in site.messages})
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "if ('fbq' in window) window.fbq('track', 'AddToCart');",
+        "if (!('dataLayer' in window)) window.dataLayer = []; window.dataLayer.push({event: 'x'});",
+        "if ('dataLayer' in window) window.dataLayer.push({event: 'x'});",
+        "if (window.hasOwnProperty('klaviyo')) window.klaviyo.push(['track', 'x']);",
+        "for (const name of ['_learnq', '_klOnsite', 'bodlEvents', 'gtag', 'fbq']) if (name in window) window[name].x;",
+    ],
+)
+def test_page_that_asks_whether_a_vendor_is_there_gets_the_same_answer(page: Page, site: TagPage, asks: str) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    page.evaluate(asks)  # An exception would end the page's own handler.
+    expect(page, site, run(page, "1"), must=())
+
+
 @pytest.mark.parametrize("late", ["json-throws", "fetch-throws", "fetch-missing", "array-methods", "frozen-prototypes"])
 def test_what_the_page_breaks_later_changes_nothing(page: Page, site: TagPage, late: str) -> None:
     visit(page, site)

@@ -259,6 +259,17 @@ def test_signing_out_forgets_where_the_visitor_came_from(page: Page, site: TagPa
     assert not {"clickIds", "campaign", "firstTouch", "lastTouch"} & set(context)
 
 
+def test_signing_out_is_told_also_where_the_shop_then_clears_the_storage(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    expect(page, site, run(page, "backflow.identify({email: 'ann@shop.test'})"), must=("identify",))
+    page.evaluate(
+        """() => { backflow.track('Last'); backflow.reset(); localStorage.clear(); location.href = "/login"; }"""
+    )
+    site.wait_for("Last", "Signed Out")
+    site.wait(lambda: site.messages[-1]["context"].get("page", {}).get("path") == "/login", "the next page")
+    assert site.names.count("Signed Out") == 1
+
+
 # -- pages that change or come back
 
 

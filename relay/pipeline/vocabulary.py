@@ -84,13 +84,15 @@ _GA4_STEMS = (
     ("purchase_", Kind.ORDER_COMPLETED),
     ("search_", Kind.PRODUCTS_SEARCHED),
 )
-#: After one of these words the thing itself did not happen: ``purchase_failed`` is no order.
+#: After one of these words the thing itself did not happen: ``purchase_failed`` is no order. The tag knows them too
+#: (``static/src/sources/shape.js``).
 # fmt: off
-_NOT_DONE = frozenset({
+NOT_DONE = frozenset({
     "abandon", "abandoned", "attempt", "attempted", "button", "cancel", "canceled", "cancelled", "click", "clicked",
-    "close", "closed", "decline", "declined", "error", "fail", "failed", "failure", "filter", "focus", "hover",
-    "impression", "intent", "open", "opened", "pending", "refund", "refunded", "retry", "start", "started",
-    "suggestion", "undo", "undone",
+    "close", "closed", "decline", "declined", "error", "fail", "failed", "failure", "filter", "focus", "history",
+    "hover", "impression", "intent", "open", "opened", "option", "options", "pending", "protect", "protection",
+    "refund", "refunded", "retry", "select", "selected", "start", "started", "suggestion", "toggle", "toggled",
+    "undo", "undone",
 })
 # fmt: on
 
@@ -102,7 +104,7 @@ def kind_of_track(name: str) -> Kind:
         return kind
     for stem, kind in _GA4_STEMS:
         if name.startswith(stem):
-            return Kind.OTHER if _NOT_DONE.intersection(name[len(stem) :].lower().split("_")) else kind
+            return Kind.OTHER if NOT_DONE.intersection(name[len(stem) :].lower().split("_")) else kind
     return Kind.OTHER
 
 

@@ -61,7 +61,7 @@ LARGEST_SNIPPET = 500
 
 #: What decides in the stub whether something may be stored and sent; ``g`` is the kept decision as JSON.
 _MAY = {
-    Consent.ASSUMED: '!/g":f/.test(g)',
+    Consent.ASSUMED: '!/g":[^t]/.test(g)',
     Consent.AUTO: '(g?/g":t/.test(g):!/Shopify|tcfapi|OneTrust|Optanon|Cookiebot|"consent"/'
     ".test(Object.keys(window)+JSON.stringify(window.dataLayer)))",
     Consent.REQUIRED: '/g":t/.test(g)',

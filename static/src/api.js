@@ -3,6 +3,7 @@
 import { decide } from "./consent.js";
 import { attempt, guarded } from "./guard.js";
 import { checkConsent } from "./recorder.js";
+import { leave } from "./sender.js";
 import { VERSION } from "./settings.js";
 import { seen } from "./sources/index.js";
 import { forgetVisit } from "./visit.js";
@@ -37,6 +38,7 @@ const calls = {
   reset() {
     calls.track("Signed Out");
     forgetVisit();
+    leave(); // In this tick: who signs a shopper out may clear the storage next.
   },
 
   consent: guarded((choice) => {

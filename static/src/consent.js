@@ -14,23 +14,24 @@ import { local } from "./storage.js";
  * @property {string} source who said so: `api`, `__kla_off` or a platform
  */
 
-/** The last decision. The shop's own call decides on later pages too; of a platform's it is a note for the stub. */
+/** The last decision. The shop's own call decides on later pages too; a platform's does until it is there and says more. */
 export const CONSENT = "backflow.consent";
 
-/** @type {Consent | undefined} what the shop has just told */
+/** @type {any} what the shop has just told */
 let told;
 
 /**
+ * Whatever a shop may write for a yes other than `true`, it may write the like for a no: "denied", "false".
  * @param {unknown} marketing
  * @param {unknown} analytics
  * @param {string} source
  * @returns {Consent}
  */
-export const decision = (marketing, analytics, source) => ({ marketing: !!marketing, analytics: !!analytics, source });
+export const decision = (marketing, analytics, source) => ({ marketing: marketing === true, analytics: analytics === true, source });
 
 /** The shop has asked the shopper. @param {any} [choice] without it: what was decided is kept */
 export const decide = (choice) => {
-  told = choice && decision(choice.marketing, choice.analytics, "api");
+  told = choice;
 };
 
 /** @returns {Consent | undefined} who on the page speaks about consent; undefined: nobody */
@@ -38,8 +39,9 @@ const asked = () => {
   // Klaviyo's own switch-off stands above any other word.
   if (cookie("__kla_off") === "true") return decision(0, 0, "__kla_off");
   const own = told ?? parsed(local.get(CONSENT));
-  if (own && (own.source ?? "api") === "api") return decision(own.marketing, own.analytics, "api"); // The stub names none.
-  return platformConsent();
+  if (told || (own && (own.source ?? "api") == "api")) return decision(own.marketing, own.analytics, "api"); // The stub names none.
+  // A platform that comes after the tag has been told before; Klaviyo's switch may be on again.
+  return platformConsent() ?? (own?.source !== "__kla_off" ? own : undefined);
 };
 
 /** @type {Consent | undefined} as last asked; undefined: nobody on the page speaks about consent */

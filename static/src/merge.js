@@ -2,17 +2,20 @@
 // little later, and what others know of it is added until then. The same source twice is twice, unless it says the same.
 
 import { attempt } from "./guard.js";
-import { record, revise } from "./recorder.js";
-import { stringify } from "./realm.js";
+import { record, revise, withdraw } from "./recorder.js";
+import { parsed, stringify } from "./realm.js";
 import { kindOf } from "./sources/shape.js";
 import { completed } from "./cart.js";
+import { local } from "./storage.js";
 
 /** @typedef {Record<string, any>} Properties */
 /**
  * @typedef {object} Entry an event of this page
  * @property {string | undefined} id of its message
  * @property {string} event
+ * @property {string} kind what it is in Segment's words, whatever the shop has called it
  * @property {Properties} properties
+ * @property {string[]} ids every name that a source gave to its product
  * @property {string[]} capture
  * @property {Set<string>} said the properties as each source gave them
  * @property {number} at
@@ -23,8 +26,10 @@ const MERGE = 300; // ms in which others may add to what the first has seen
 const SAME = 2000; // ms in which two sightings of a change to the cart are one, and the shop's answer may add to it
 const MOST = 50; // events remembered
 const IDENTITY = ["product_id", "variant_id", "sku", "name", "search_term", "search_string", "query"];
-/** Catalogue plug-ins put their own words before an ID. */
-const CATALOGUE = /^(shopify|wc_post_id|gid:).*\D(?=\d)/;
+/** Catalogue plug-ins put their own words before an ID: `gla_41`, `shopify_DE_1_41`, `gid://shopify/Product/41`. */
+const CATALOGUE = /.*[/_](?=\d+$)/;
+const POSTED = "backflow.posted";
+const ANSWER = 30_000; // ms in which a shop answers with its next page
 
 /** @type {Entry[]} */
 let entries = [];
@@ -55,6 +60,7 @@ export const seen = (type, call, name, wait) => {
   if (path !== location.pathname) visit++;
   path = location.pathname;
   const api = name === "api";
+  if (call.event === "Signed Out") people.clear(); // Whoever comes next may be one of them again.
   if (type !== "track" || !call.event) {
     const text = type + attempt(() => stringify(call));
     if (type === "identify" && !api && people.has(text)) return;
@@ -64,23 +70,47 @@ export const seen = (type, call, name, wait) => {
     return;
   }
   const { event, properties: own = {} } = call;
+  const kind = kindOf(event) || event;
   const said = name + attempt(() => stringify(own)); // the recorder mends what is no JSON
+  /** @type {Entry | undefined} */
+  let found;
   for (const entry of entries) {
     // A call that the stub has kept may be on its way already.
-    if (!call.messageId && entry.event === event && isSame(entry, own, name, said, api || !!wait)) {
+    if (call.messageId || entry.kind !== kind || !isSame(entry, own, name, said, api || !!wait)) continue;
+    if (!found) {
+      found = entry;
       entry.said.add(said);
       if (!entry.capture.includes(name)) entry.capture.push(name);
       amend(entry, own);
-      return entry;
+    } else if (!entry.capture.some((other) => /** @type {Entry} */ (found).capture.includes(other)) && withdraw(entry.id)) {
+      // Two have told of it in words of their own, and now a third knows both.
+      found.capture.push(...entry.capture);
+      amend(found, entry.properties);
+      Object.assign(entry, found);
     }
   }
-  const properties = __SHOPIFY__ || __WOOCOMMERCE__ || __MAGENTO__ ? completed(event, own) : own; // Others tell no whole cart.
+  if (found) return found;
+  const properties = __SHOPIFY__ || __WOOCOMMERCE__ || __MAGENTO__ ? completed(kind, own) : own; // Others tell no whole cart.
   const capture = [name];
-  const id = record(type, { ...call, properties }, capture, api ? 0 : wait || (/Added/.test(event) ? SAME : MERGE));
-  const entry = { id, event, properties, capture, said: new Set([said]), at: Date.now(), visit };
+  const id = record(type, { ...call, properties }, capture, api ? 0 : wait || (/Added/.test(kind) ? SAME : MERGE));
+  const entry = { id, event, kind, properties, ids: identity(properties), capture, said: new Set([said]), at: Date.now(), visit };
   entries = [entry, ...entries.slice(0, MOST)];
   return entry;
 };
+
+/**
+ * A form or a link takes something into the cart and the shopper to another page, where plug-ins tell of it.
+ * @param {Entry | undefined} entry
+ */
+export const posted = (entry) => {
+  if (entry) local.set(POSTED, stringify(entry));
+};
+
+const before = parsed(local.get(POSTED));
+if (before) {
+  local.remove(POSTED);
+  if (Date.now() - before.at < ANSWER) entries = [{ ...before, said: new Set(), at: Date.now() }];
+}
 
 /**
  * Adds to an event what it does not say yet; without effect once its message is under way.
@@ -89,6 +119,7 @@ export const seen = (type, call, name, wait) => {
  */
 export const amend = (entry, more) => {
   if (!attempt(() => stringify(more))) return; // what is no JSON must not take the rest with it
+  entry.ids.push(...identity(more));
   const rich = Object.keys(entry.properties).length < Object.keys(more).length;
   entry.properties = rich ? { ...entry.properties, ...more } : { ...more, ...entry.properties };
   if (entry.id) revise(entry.id, { event: entry.event, properties: entry.properties }, entry.capture);
@@ -99,7 +130,7 @@ export const amend = (entry, more) => {
  * @param {Properties} line
  */
 export const shown = (line) =>
-  entries.find((entry) => entry.event === "Product Viewed" && entry.visit === visit && alike(entry.properties, { ...line, quantity: 0 }))?.properties;
+  entries.find((entry) => entry.kind === "Product Viewed" && entry.visit === visit && alike(entry.properties, { ...line, quantity: 0 }))?.properties;
 
 /**
  * @param {Entry} entry
@@ -108,31 +139,43 @@ export const shown = (line) =>
  * @param {string} said
  * @param {boolean} sure whether the source knows that it has not told this before
  */
-const isSame = ({ event, properties, capture, said: before, at, visit: then }, own, name, said, sure) => {
+const isSame = ({ kind, properties, ids, capture, said: before, at, visit: then }, own, name, said, sure) => {
   const told = capture.includes(name);
   if (told && sure) return false;
-  const fresh = Date.now() - at < SAME;
-  const known = kindOf(event);
-  const once = known && !/Added|Removed/.test(event); // a page is viewed once, however late somebody says so
-  if (once ? then !== visit : !fresh) return false;
-  return before.has(said) || (known && (!told || (once && fresh)) && alike(properties, own));
+  const age = Date.now() - at;
+  const known = kindOf(kind);
+  const once = known && !/Added|Removed/.test(kind); // a page is viewed once, however late somebody says so
+  if (once ? then !== visit : age > SAME) return false;
+  // The same source in other words: a page viewed by two of its calls, an addition told to two of its accounts.
+  const again = age < SAME && (once || (own.product_id && !differ(properties, own, ["product_id", "name", "variant"])));
+  return before.has(said) || (known && (!told || again) && alike(properties, own, ids));
 };
 
 /**
  * Whether two descriptions may be of the same product and number: they share an ID or a name, or one has none.
  * @param {Properties} one
  * @param {Properties} other
+ * @param {string[]} [ours] what the one is called
  */
-export const alike = (one, other) => {
-  for (const name of ["variant_id", "quantity"]) {
-    if (one[name] && other[name] && idOf(one[name]) !== idOf(other[name])) return false;
-  }
-  const [ours, theirs] = [identity(one), identity(other)];
-  return !ours.length || !theirs.length || ours.some((id) => theirs.includes(id));
+export const alike = (one, other, ours = identity(one)) => {
+  const theirs = identity(other);
+  return !differ(one, other, ["variant_id", "quantity"]) && (!ours.length || !theirs.length || ours.some((id) => theirs.includes(id)));
 };
 
+/**
+ * Whether two descriptions contradict each other.
+ * @param {Properties} one
+ * @param {Properties} other
+ * @param {string[]} names
+ */
+const differ = (one, other, names) => names.some((name) => one[name] && other[name] && idOf(one[name]) !== idOf(other[name]));
+
 /** @param {Properties} properties */
-const identity = (properties) => IDENTITY.filter((name) => properties[name]).map((name) => idOf(properties[name]));
+const identity = (properties) => {
+  const ids = [];
+  for (const name of IDENTITY) if (properties[name]) ids.push(idOf(properties[name]));
+  return ids;
+};
 
 /** @param {unknown} value */
 const idOf = (value) => String(value).replace(CATALOGUE, "").toLowerCase();

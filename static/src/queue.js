@@ -78,5 +78,5 @@ export const remove = (batch) => {
   }
 };
 
-/** @param {string} id */
+/** @param {string | undefined} id */
 export const keyOf = (id) => PREFIX + id;

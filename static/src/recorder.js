@@ -2,7 +2,7 @@
 
 import { allowed, askConsent, consent, CONSENT, decide } from "./consent.js";
 import { BARE, fullContext } from "./context.js";
-import { enqueue, keyOf, newId } from "./queue.js";
+import { enqueue, keyOf, newId, remove } from "./queue.js";
 import { parsed, stringify } from "./realm.js";
 import { flying, hold, send, VISITOR } from "./sender.js";
 import { local } from "./storage.js";
@@ -61,6 +61,18 @@ export const revise = (id, call, capture) => {
   const message = parsed(text);
   if (message) enqueue({ ...message, ...call, context: { ...message.context, capture } }, text.length);
   return !!message;
+};
+
+/**
+ * Takes back a message that is stored and not under way yet.
+ * @param {string | undefined} id
+ * @returns {boolean} whether there was still time
+ */
+export const withdraw = (id) => {
+  const key = keyOf(id);
+  const text = flying.has(key) ? "" : local.get(key);
+  if (text) remove([[key, 0, text.length]]);
+  return !!text;
 };
 
 /** Acts on a change of consent: what waited in memory is sent, or gone. */

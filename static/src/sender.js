@@ -141,10 +141,10 @@ const pauseLeft = () => {
 };
 
 /**
- * The page may never come back: what no request carries yet goes out now, beside the one in flight. As long as the
+ * The page or what is stored may go at once: what no request carries yet goes out now, beside the one in flight. As long as the
  * relay has given no mirror, that one's messages are repeated, so that this batch too begins with the oldest.
  */
-const leave = () => {
+export const leave = () => {
   if (allowed === undefined || pauseLeft()) return;
   const repeat = !local.get(VISITOR);
   const batch = oldest(most, undefined, repeat ? undefined : flying);

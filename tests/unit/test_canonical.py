@@ -1,5 +1,7 @@
 """The canonical step: everybody's words for one thing become one."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,6 +9,7 @@ import pytest
 
 from relay.model import Address, Commerce, Kind, Message, Order, Product
 from relay.pipeline.canonical import canonicalise
+from relay.pipeline.vocabulary import NOT_DONE
 from tests.unit.words import call, order_of, product_of, track
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -73,12 +76,25 @@ def test_lengthened_ga4_names_keep_their_meaning(name: str, kind: Kind) -> None:
     assert canonicalise(track(name, {})).kind is kind
 
 
+@pytest.mark.parametrize("word", sorted(NOT_DONE))
+def test_the_tag_too_knows_what_did_not_happen(word: str) -> None:
+    shape = (Path(__file__).parents[2] / "static/src/sources/shape.js").read_text(encoding="utf-8")
+    found = re.search(r"^const NOT_DONE = /(.+)/;$", shape, re.MULTILINE)
+    assert found
+    assert re.search(found[1], f"purchase_{word}")
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "Ordered Product",  # Klaviyo's own per-line metric is made by the mapping, never taken for an order
         "purchase_failed",
         "purchase_refunded",
+        "purchase_start",
+        "purchase_option_selected",
+        "purchase_history_viewed",
+        "purchase_protection_added",
+        "search_toggle",
         "add_to_cart_button_clicked",
         "search_opened",
         "Product Added To Wishlist",

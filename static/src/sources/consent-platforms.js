@@ -46,7 +46,7 @@ const PLATFORMS = {
       __tcfapi("addEventListener", 2, guarded((/** @type {any} */ { eventStatus, gdprApplies, purpose }) => {
         if (eventStatus === "cmpuishown") return;
         const yes = purpose?.consents;
-        tcf = gdprApplies === false ? [1, 1] : [(yes[1] && yes[4]) || 0, yes[1] && yes[8]];
+        tcf = gdprApplies === false ? [true, true] : [(yes[1] && yes[4]) || 0, yes[1] && yes[8]];
       }));
     }
     return __tcfapi && tcf;

@@ -1,14 +1,16 @@
 // What shoppers hand over themselves: their address in a form they submit, a product in a form that needs no script.
 
 import { attempt, ignore, on } from "../guard.js";
-import { shown } from "../merge.js";
+import { posted, shown } from "../merge.js";
 import { told } from "./hook.js";
 import { asked, lines, watch } from "./requests.js";
 import { variantShown } from "./schema.js";
 import { person } from "./shape.js";
 
-/** Not to be read, or somebody else's: a friend's, the receiver's of a gift. */
-const NOT_THEIRS = /card|\bcc-|\boff\b|friend|recipient|gift|refer|invit|share|sender|shipping/i;
+/** Fields that are not to be read, or not of whoever pays. */
+const NOT_THEIRS = /card|\bcc-|\boff\b|recipient|search|sender|shipping/i;
+/** Fields and forms for somebody else's address. */
+const A_FRIENDS = /friend|gift|(^|[^p])refer|invit|share(?!d)/i;
 const CART = /\/cart\/add/;
 
 /** @type {import("../main.js").Source} */
@@ -36,7 +38,7 @@ export const forms = (emit) => {
       for (const line of all) {
         if (!isCart && !line["add-to-cart"]) continue;
         const product = asked(line, __SHOPIFY__ && window.Shopify);
-        emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product });
+        posted(emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product }));
       }
     }, ignore);
   };
@@ -61,8 +63,8 @@ export const forms = (emit) => {
  * @param {any} field
  */
 const kindOf = (field) => {
-  const { type, name, id, autocomplete, form } = field;
+  const { type, name, id, autocomplete, placeholder, form } = field;
   const words = [type, name, id, autocomplete, form?.autocomplete].join(" ");
-  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || field.closest("[data-backflow-ignore]")) return;
+  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || A_FRIENDS.test([words, placeholder, form?.id, form?.className].join()) || field.closest("[data-backflow-ignore]")) return;
   return /e-?mail/i.test(words) ? "email" : /\btel|phone|mobile/i.test(words) ? "phone" : undefined;
 };

@@ -6,13 +6,31 @@ import { attempt, on } from "../guard.js";
 /** @type {WeakSet<object>} */
 const queues = new WeakSet();
 
+/** @type {(() => void)[]} hooks into what the page does not have yet */
+const awaited = [];
+let timer = 0;
+
+/** Looks for that: when a script has come, while the page is open, and when it goes away. */
+const wait = (/** @type {() => void} */ hook) => {
+  const look = () => {
+    for (const again of awaited.splice(0)) again();
+  };
+  awaited.push(hook);
+  if (timer) return;
+  timer = setInterval(look, 500);
+  on(document, "load", look);
+  on(window, "pagehide", look);
+};
+
 /**
- * Shows `change` the value of a property, now and whenever it is replaced; what it returns takes the value's place.
+ * Shows `change` the value of a property, now and whenever it is replaced; what it returns takes the value's place. A
+ * global that the page does not have stays undefined: to find out, pages ask for `"fbq" in window` and call it.
  * @param {any} object
  * @param {string} name
  * @param {(value: any) => any} change
  */
 export const property = (object, name, change) => {
+  if (object === window && !(name in window)) return wait(() => property(object, name, change));
   const changed = (/** @type {any} */ value) => (value && attempt(() => change(value))) || value;
   let value = changed(object[name]);
   attempt(() =>

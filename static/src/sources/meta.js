@@ -1,7 +1,7 @@
 // Meta's pixel.
 
 import { guarded } from "../guard.js";
-import { calls } from "./hook.js";
+import { property, told } from "./hook.js";
 import { person, report } from "./shape.js";
 
 /** @type {import("../main.js").Source} */
@@ -12,6 +12,10 @@ export const meta = (emit) => {
     if (command === "init") person(emit, values);
     else if (/^track/.test(command)) report(emit, name, { ...values, event_id: options?.eventID });
   });
-  for (const call of /** @type {any} */ (window).fbq?.queue || []) read(call);
-  calls(window, "fbq", read);
+  /** @type {any[] | undefined} */
+  let queue;
+  property(window, "fbq", (fbq) => {
+    if (queue !== fbq.queue) (queue = fbq.queue)?.forEach(read); // Who wraps the pixel keeps its queue.
+    return told(fbq, (args) => () => read(args));
+  });
 };

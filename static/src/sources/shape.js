@@ -17,7 +17,7 @@ const KINDS = {
 };
 
 /** After one of these words the thing itself did not happen. */
-const NOT_DONE = /abandon|attempt|button|cancel|click|close|decline|error|fail|filter|hover|impression|intent|open|pending|refund/;
+const NOT_DONE = /abandon|attempt|button|cancel|click|close|decline|error|fail|filter|focus|history|hover|impression|intent|open|_option|pending|protect|refund|retry|select|_start|suggestion|toggle|undo/;
 
 /** Names of a product's properties in lower case, without `_` and `item`, `product` or `AddedItem` before them. */
 const OWN = /^(sku|name|price|brand|variant|category|quantity|url)$/;
@@ -51,9 +51,10 @@ export const aboutOne = (event) => /^Product [VAR]/.test(event);
  */
 export const kindOf = (name) => {
   const folded = name.toLowerCase().replace(/ /g, "_");
-  return Object.keys(KINDS).find(
-    (kind) => kind === name || (RegExp(`^(${KINDS[kind]})(_|$)`).test(folded) && !NOT_DONE.test(folded)),
-  );
+  for (const kind in KINDS) {
+    if (kind === name || (RegExp(`^(${KINDS[kind]})(_|$)`).test(folded) && !NOT_DONE.test(folded))) return kind;
+  }
+  return undefined;
 };
 
 /**

@@ -1,6 +1,7 @@
 // Shopify's Ajax cart: what themes and apps put in and take out by fetch or XMLHttpRequest; and the page of the cart.
 
 import { added, ask, attributeSoon, major, whole } from "../cart.js";
+import { allowed } from "../consent.js";
 import { local } from "../storage.js";
 import { guarded, ignore } from "../guard.js";
 import { onPage } from "../merge.js";
@@ -19,10 +20,14 @@ const page = /** @type {any} */ (window);
 export const shopify = (emit) => {
   const seen = async (/** @type {string} */ path, /** @type {any} */ body, /** @type {Promise<any>} */ answer) => {
     const [, locale = "", action] = /** @type {string[]} */ (PATH.exec(path));
-    const [got, wanted] = await Promise.all([answer, lines(body)]);
+    const [got, wanted] = await Promise.all([
+      // Who asks for no JSON is answered with a page.
+      answer.catch(({ name }) => name === "SyntaxError" && ask(locale + "/cart.js")),
+      lines(body),
+    ]);
     if (!got || got.status > 399) return; // A refusal: some shops answer it with 200.
     if (action !== "add") return whole(emit, cartOf(got, locale), true);
-    const now = got.items || [got];
+    const now = got.token ? got.items.filter((/** @type {Line} */ line) => wanted.some(({ id }) => id == line.id)) : got.items || [got];
     for (const line of now) {
       // The answer tells the line's new total; how many came now only the request knows.
       const { quantity = 1 } = wanted.find(({ id }) => id == line.id) || (now.length < 2 && wanted[0]) || {};
@@ -52,7 +57,7 @@ export const shopify = (emit) => {
     // Who is signed in, by the shop's own number.
     const id = page.__st?.cid;
     if (!id) local.remove(CUSTOMER);
-    else if (local.get(CUSTOMER) != id) {
+    else if (allowed !== false && local.get(CUSTOMER) != id) {
       local.set(CUSTOMER, id);
       emit("", { userId: "" + id }, 0, "identify");
     }

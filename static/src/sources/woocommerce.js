@@ -2,7 +2,8 @@
 // and its orders, and its Store API for the cart.
 
 import { added, ask, cart, major, whole } from "../cart.js";
-import { guarded } from "../guard.js";
+import { guarded, on } from "../guard.js";
+import { posted, shown } from "../merge.js";
 import { local } from "../storage.js";
 import { ready } from "./hook.js";
 import { asked, lines, watch } from "./requests.js";
@@ -21,7 +22,7 @@ export const woocommerce = (emit) => {
       const { body: told = got, status = 200 } = got.responses?.[index] || {};
       if (status > 299) continue;
       const adds = /add[_-]/.test(step.path || path);
-      if (adds) added(emit, asked(step.body || step));
+      if (adds) added(emit, known(asked(step.body || step)));
       whole(emit, cartOf(told.totals ? told : await readCart()), !adds);
     }
   });
@@ -42,14 +43,25 @@ export const woocommerce = (emit) => {
   });
 };
 
-/** Plug-ins with requests of their own trigger the event of the buttons. @type {import("../main.js").Source} */
+/**
+ * Plug-ins with requests of their own trigger the event of the buttons. Where the shop has no requests for its buttons,
+ * they are links.
+ * @type {import("../main.js").Source}
+ */
 export const woocommerceButtons = (emit) => {
+  on(document, "click", ({ target }) => {
+    const link = target.closest("a.add_to_cart_button[href*=add-to-cart]:not(.ajax_add_to_cart)");
+    if (link) posted(emit("Product Added", known(product(link.dataset, true))));
+  });
   ready(() =>
     /** @type {any} */ (window)
       .jQuery?.(document.body)
-      .on("added_to_cart", guarded((/** @type {any[]} */ ...args) => args[3] && emit("Product Added", product(args[3].data(), true)))),
+      .on("added_to_cart", guarded((/** @type {any[]} */ ...args) => args[3] && emit("Product Added", known(product(args[3].data(), true))))),
   );
 };
+
+/** A line with what the page shows of its product. @param {Record<string, any>} line */
+const known = (line) => ({ ...shown(line), ...line });
 
 /** The address of the shop's REST API. */
 const root = () => /** @type {HTMLLinkElement | null} */ (document.querySelector('[rel="https://api.w.org/"]'))?.href || "/wp-json/";
