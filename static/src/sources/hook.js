@@ -17,7 +17,7 @@ const wait = (/** @type {() => void} */ hook) => {
   };
   awaited.push(hook);
   if (timer) return;
-  timer = setInterval(look, 500);
+  timer = setInterval(look, 1000);
   on(document, "load", look);
   on(window, "pagehide", look);
 };

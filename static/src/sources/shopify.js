@@ -40,7 +40,7 @@ export const shopify = (emit) => {
     const done = () => attributeSoon(-1);
     seen(path, body, answer()).then(done, done);
   });
-  attributeSoon(0);
+  if (page.Shopify) attributeSoon(0);
   // What forms and links have done to the cart, its own page tells.
   onPage(() => {
     const [here, locale = ""] = /^(\/[a-z-]+)?\/cart$/.exec(location.pathname) || [];
