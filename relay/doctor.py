@@ -209,7 +209,7 @@ def _cookie_life(origin: str, settings: Settings, relay_host: str | None) -> Che
     """
     host = urlsplit(origin).hostname or ""
     subject = f"Safari and {host}"
-    if settings.path_prefix or relay_host == host:
+    if relay_host == host or (relay_host is None and settings.path_prefix):
         return Check(subject, "ok", "the relay is a path of the shop: the cookie lives 400 days")
     if relay_host is None:
         return Check(

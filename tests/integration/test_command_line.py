@@ -288,7 +288,7 @@ async def test_doctor_warns_of_cookies_that_are_not_secure(world: World) -> None
         pytest.param("203.0.113.9", "2001:db8::1", "", "", "warning", "7 days", id="two families"),
         pytest.param("203.0.113.9", "203.0.7.7", "x.vendor.net", "", "warning", "x.vendor.net: 7", id="foreign CNAME"),
         pytest.param("203.0.113.9", "203.0.7.7", "x.shop.example.com", "", "ok", "400 days", id="own CNAME"),
-        pytest.param("203.0.113.9", "198.51.100.1", "", "/_r", "ok", "path of the shop", id="path of the shop"),
+        pytest.param("203.0.113.9", "198.51.100.1", "", "/_r", "warning", "7 days", id="a path of another host"),
     ],
 )
 def test_doctor_tells_what_safari_does_with_the_cookie(
@@ -305,7 +305,9 @@ def test_doctor_tells_what_safari_does_with_the_cookie(
     check = doctor._cookie_life(ORIGIN, settings, "relay.example.com")
     assert (check.state, words in check.text) == (state, True)
     asked = doctor._cookie_life(ORIGIN, settings, None)
-    assert prefix or "--relay-url" in asked.text
+    assert ("path of the shop" if prefix else "--relay-url") in asked.text
+    own = doctor._cookie_life(ORIGIN, settings, "shop.example.com")
+    assert (own.state, "path of the shop" in own.text) == ("ok", True)
 
 
 # Replay
