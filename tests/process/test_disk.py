@@ -22,6 +22,7 @@ from relay.demo.sandbox.account import ALL_SCOPES
 from tests.process.callers import Caller, Carts, Effect
 
 STATE, JOURNAL = "relay.db", "relay.journal.db"
+CART = "Added to Cart - Backup Flow"
 PAGE = 4096
 
 
@@ -342,6 +343,37 @@ def test_damage_to_the_journal_is_a_503_and_loses_nothing_that_was_processed(
     later.finish()
     all_arrives(klaviyo, caller, later)
     assert relay.stop() == 0
+
+
+def test_copies_of_a_running_relays_files_put_back_lose_nothing_and_repeat_nothing(
+    relay: RelayProcess, klaviyo: SandboxControl, tmp_path: Path
+) -> None:
+    relay.start()
+    caller = Carts(relay.url)
+    caller.start()
+    klaviyo.events(CART, 20)
+    copy(tmp_path, STATE)
+    before = len(caller.acknowledged)
+    wait_until(lambda: len(caller.acknowledged) >= before + 20, "the state has gone on")
+    caller.finish()
+    copy(tmp_path, JOURNAL)
+    relay.kill()
+
+    for name in (STATE, JOURNAL):
+        move_away(tmp_path, name)
+        (data(tmp_path) / f"copy of {name}").rename(data(tmp_path) / name)
+    relay.start()
+    all_arrives(klaviyo, caller)
+    wait_until(lambda: relay.messages("accepted") == len(caller.acknowledged), "all is processed")
+    assert relay.stop() == 0
+    all_arrives(klaviyo, caller)
+
+
+def copy(folder: Path, name: str) -> None:
+    """What ``sqlite3 relay.db ".backup copy"`` does."""
+    source, target = data(folder) / name, data(folder) / f"copy of {name}"
+    with closing(sqlite3.connect(source)) as file, closing(sqlite3.connect(target)) as kept:
+        file.backup(kept)
 
 
 def test_a_damaged_row_of_the_journal_is_set_aside_and_taken_up_once_it_is_restored(
