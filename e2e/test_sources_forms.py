@@ -93,18 +93,18 @@ def test_address_that_is_not_the_shoppers_or_not_to_be_read_is_left_alone(
         ("id=refer-a-friend", False),
         ("class=invite-form", False),
         ("class='wishlist-share-form'", False),
-        ("class='gift-registry'", False),
         ("id=referral", False),
         ("id=email-preferences class=card", True),
         ("class='off-canvas shared-layout'", True),
         ("class='woocommerce-shipping-calculator'", True),
+        ("class='welcome-gift-popup'", True),
     ],
 )
 def test_address_in_a_form_for_somebody_else_is_not_the_shoppers(
     page: Page, site: Announced, attributes: str, theirs: bool
 ) -> None:
     site.html = f"""{PAGE}<form {attributes} onsubmit='return false'>
-      <input type=email name=email value=bob@shop.test><button>Send</button></form>"""
+      <input type=email name=email placeholder="Email, for a gift" value=bob@shop.test><button>Send</button></form>"""
     visit(page, site)
     if theirs:
         expect(page, site, run(page, "document.querySelector('button').click()"), must=("identify",))
@@ -140,6 +140,17 @@ def test_address_left_and_then_sent_to_the_shop_without_a_form_is_read(page: Pag
         must=("identify",),
     )
     assert site.message("identify")["traits"] == {"email": "ann+tag@shop.test"}
+
+
+def test_address_sent_in_a_request_object_is_read_too(page: Page, site: Announced) -> None:
+    site.html = f"{PAGE}<input type=email id=email><button id=b>Next</button>"
+    visit(page, site)
+    page.fill("#email", "ann@shop.test")
+    page.focus("#b")
+    script = """() => fetch(new Request("/newsletter", {method: "POST", body: JSON.stringify({email: email.value})}))
+      .then(() => 1)"""
+    expect(page, site, run(page, script), must=("identify",))
+    assert site.message("identify")["traits"] == {"email": "ann@shop.test"}
 
 
 def test_address_sent_to_somebody_else_is_not_read(page: Page, site: Announced) -> None:

@@ -8,9 +8,9 @@ import { variantShown } from "./schema.js";
 import { person } from "./shape.js";
 
 /** Fields that are not to be read, or not of whoever pays. */
-const NOT_THEIRS = /card|\bcc-|\boff\b|recipient|search|sender|shipping/i;
+const NOT_THEIRS = /card|\bcc-|\boff\b|gift|recipient|search|sender|shipping/i;
 /** Fields and forms for somebody else's address. */
-const A_FRIENDS = /friend|gift|(^|[^p])refer|invit|share(?!d)/i;
+const A_FRIENDS = /friend|(^|[^p])refer|invit|share(?!d)/i;
 const CART = /\/cart\/add/;
 
 /** @type {import("../main.js").Source} */
@@ -52,7 +52,8 @@ export const forms = (emit) => {
   });
   on(document, "focusout", ({ target }) => kindOf(target) && left.add(target));
   // A field without a form has been handed over when its value goes to the shop itself.
-  watch({ test: () => left.size > 0 }, (_, body) => {
+  watch({ test: () => left.size > 0 }, async (_, body) => {
+    if (body instanceof Request) body = await body.text();
     const sent = typeof body === "string" ? body : [.../** @type {any} */ (body || [])].join();
     hand([...left].filter(({ value }) => sent.includes(value) || sent.includes(encodeURIComponent(value))));
   });
@@ -65,6 +66,6 @@ export const forms = (emit) => {
 const kindOf = (field) => {
   const { type, name, id, autocomplete, placeholder, form } = field;
   const words = [type, name, id, autocomplete, form?.autocomplete].join(" ");
-  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || A_FRIENDS.test([words, placeholder, form?.id, form?.className].join()) || field.closest("[data-backflow-ignore]")) return;
+  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || A_FRIENDS.test([words, form?.id, form?.className].join()) || /friend|recipient/i.test(placeholder) || field.closest("[data-backflow-ignore]")) return;
   return /e-?mail/i.test(words) ? "email" : /\btel|phone|mobile/i.test(words) ? "phone" : undefined;
 };
