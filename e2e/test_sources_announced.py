@@ -284,6 +284,16 @@ def test_klaviyo_track_in_every_form_and_at_every_time(page: Page, site: Announc
         assert page.evaluate("klaviyoHeard.filter(([method]) => method === 'track').length") == 1
 
 
+@pytest.mark.parametrize("queue", ["_learnq", "_klOnsite"])
+def test_klaviyo_queue_that_comes_after_the_tag_is_read_before_its_script_empties_it(
+    page: Page, plain: TagPage, queue: str
+) -> None:
+    visit(page, plain)
+    script = f"""() => {{ window.{queue} = window.{queue} || []; {queue}.push(["track", "Viewed Product", {VIEWED}]);
+      window.{queue} = {{push() {{}}}}; }}"""
+    expect(page, plain, run(page, script), must=("Product Viewed",))
+
+
 def test_klaviyo_added_to_cart_keeps_the_cart_beside_the_product(page: Page, site: Announced) -> None:
     visit(page, site)
     script = """() => { klaviyo.track("Added to Cart", {"$value": 37.5, AddedItemProductName: "Mug",

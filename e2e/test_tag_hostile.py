@@ -60,8 +60,8 @@ def test_tag_works_and_the_page_is_unharmed_where(page: Page, site: TagPage, scr
         "if ('fbq' in window) window.fbq('track', 'AddToCart');",
         "if (!('dataLayer' in window)) window.dataLayer = []; window.dataLayer.push({event: 'x'});",
         "if ('dataLayer' in window) window.dataLayer.push({event: 'x'});",
-        "if (window.hasOwnProperty('klaviyo')) window.klaviyo.push(['track', 'x']);",
-        "for (const name of ['_learnq', '_klOnsite', 'bodlEvents', 'gtag', 'fbq']) if (name in window) window[name].x;",
+        "if (window.hasOwnProperty('bodlEvents')) window.bodlEvents.cart.addItem(() => {});",
+        "for (const name of ['bodlEvents', 'gtag', 'fbq', 'dataLayer']) if (name in window) window[name].x;",
     ],
 )
 def test_page_that_asks_whether_a_vendor_is_there_gets_the_same_answer(page: Page, site: TagPage, asks: str) -> None:

@@ -24,13 +24,14 @@ const wait = (/** @type {() => void} */ hook) => {
 
 /**
  * Shows `change` the value of a property, now and whenever it is replaced; what it returns takes the value's place. A
- * global that the page does not have stays undefined: to find out, pages ask for `"fbq" in window` and call it.
+ * global that the page does not have stays undefined: to find out, pages ask for `"fbq" in window` and call it. Klaviyo's
+ * are on every page that the tag is for, and its script empties them as soon as it comes.
  * @param {any} object
  * @param {string} name
  * @param {(value: any) => any} change
  */
 export const property = (object, name, change) => {
-  if (object === window && !(name in window)) return wait(() => property(object, name, change));
+  if (object === window && !/kl|_l/.test(name) && !(name in window)) return wait(() => property(object, name, change));
   const changed = (/** @type {any} */ value) => (value && attempt(() => change(value))) || value;
   let value = changed(object[name]);
   attempt(() =>
