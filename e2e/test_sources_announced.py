@@ -127,14 +127,40 @@ def test_one_add_that_a_source_tells_to_two_accounts_is_one_event(page: Page, si
     assert (str(properties["product_id"])[-2:], properties["name"]) == ("41", "Mug")
 
 
-def test_two_products_of_one_look_are_two_adds(page: Page, site: Announced) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        """gtag("event", "add_to_cart", {items: [{item_id: "shirt_38", item_name: "Shirt"},
+             {item_id: "skirt_38", item_name: "Skirt"}]});""",
+        """gtag("event", "add_to_cart", {items: [{item_id: "TEE_RED_38", item_name: "Tee"},
+             {item_id: "TEE_BLUE_38", item_name: "Tee"}]});""",
+        """gtag("event", "add_to_cart", {items: ["Red", "Blue"].map((item_variant) =>
+             ({item_id: "7", item_name: "Cap", item_variant}))});""",
+        """gtag("event", "add_to_cart", {items: ["TEE-RED", "TEE-BLUE"].map((item_sku) =>
+             ({item_id: "7", item_name: "Tee", item_sku}))});""",
+        """fbq("track", "AddToCart", {content_ids: ["TSHIRT_42", "HOODIE_42"], content_type: "product", value: 60});""",
+        """gtag("event", "add_to_cart", {items: [{item_id: "TEE_42", item_name: "Tee"}]});
+           fbq("track", "AddToCart", {content_ids: ["CAP_42"], content_name: "Cap"});""",
+    ],
+    ids=["one-size", "one-size-and-name", "variants", "skus", "one-size-at-meta", "two-sources"],
+)
+def test_two_products_are_two_adds_however_alike_their_names(page: Page, site: Announced, told: str) -> None:
     visit(page, site)
-    items = '[{item_id: "shirt_38", item_name: "Shirt"}, {item_id: "skirt_38", item_name: "Skirt"}]'
-    colours = '["Red", "Blue"].map((item_variant) => ({item_id: "7", item_name: "Cap", item_variant}))'
-    push = "(items) => dataLayer.push({event: 'add_to_cart', ecommerce: {items}})"
-    expect(page, site, run(page, f"() => {{ [{items}, {colours}].forEach({push}); }}"), must=("Product Added",))
-    added = [message["properties"] for message in named(site, "Product Added")]
-    assert [line.get("variant") or line["name"] for line in added] == ["Shirt", "Skirt", "Red", "Blue"]
+    expect(page, site, run(page, f"() => {{ {told} }}"), must=("Product Added",))
+    assert len(named(site, "Product Added")) == 2
+
+
+@pytest.mark.parametrize("say", ["backflow", "klaviyo"])
+def test_an_event_of_the_shops_own_that_begins_like_another_stays_its_own(
+    page: Page, site: Announced, say: str
+) -> None:
+    visit(page, site)
+    own = ("Add To Cart Animation Shown", "Added to Cart Popup Viewed", "Purchase Survey Completed")
+    script = f"""() => {{ for (const name of {list(own)}) {say}.track(name, {{product_id: "41"}});
+      gtag("event", "add_to_cart", {{items: [{{item_id: "41", item_name: "Mug"}}]}});
+      gtag("event", "purchase", {{transaction_id: "T1", value: 50}}); }}"""
+    expect(page, site, run(page, script), must=(*own, "Product Added", "Order Completed"))
+    assert site.message("Product Added")["context"]["capture"] == ["ga4"]
 
 
 def test_ga4_user_data_is_the_visitor_and_a_hash_is_not(page: Page, site: Announced) -> None:
@@ -216,18 +242,26 @@ def test_meta_add_before_and_after_its_script(page: Page, site: Announced, when:
         assert page.evaluate("metaHeard.length") == 1
 
 
-def test_a_pixel_that_comes_after_the_tag_is_heard_from_its_first_call_on(page: Page, plain: TagPage) -> None:
+#: Meta's own snippet, as a tag manager or a consent banner puts it into the page; its script empties the queue at once.
+PIXEL = """<script>!function(f,b,e,v,n,t,s){if(f.fbq)return;n=f.fbq=function(){n.callMethod?
+  n.callMethod.apply(n,arguments):n.queue.push(arguments)};if(!f._fbq)f._fbq=n;n.push=n;n.loaded=!0;n.version="2.0";
+  n.queue=[];t=b.createElement(e);t.async=!0;t.src=v;s=b.getElementsByTagName(e)[0];s.parentNode.insertBefore(t,s)}(
+  window,document,"script","data:text/javascript,fbq.callMethod=()=>{};fbq.queue.length=0");
+  fbq("init","1",{em:"ann@shop.test"});fbq("track","ViewContent",{content_ids:["11"],content_name:"Mug"});</script>"""
+VARIABLE = """<script>var fbq = function () { fbq.queue.push(arguments); }; fbq.queue = [];
+  fbq("init", "1", {em: "ann@shop.test"}); fbq("track", "ViewContent", {content_ids: ["11"], content_name: "Mug"});
+  </script>"""
+
+
+@pytest.mark.parametrize("snippet", [PIXEL, VARIABLE], ids=["metas-own", "variable"])
+def test_a_pixel_that_comes_after_the_tag_is_heard_from_its_first_call_on(
+    page: Page, plain: TagPage, snippet: str
+) -> None:
     visit(page, plain)
     plain.wait_for("page")
-    # Meta's own snippet, which the shop's consent banner puts into the page; its script arrives later.
-    script = """() => {
-      window.fbq = function () { fbq.callMethod ? fbq.callMethod.apply(fbq, arguments) : fbq.queue.push(arguments); };
-      fbq.push = fbq; fbq.queue = [];
-      fbq("init", "1"); fbq("track", "ViewContent", {content_ids: ["11"], content_name: "Mug"});
-    }"""
-    expect(page, plain, run(page, script), must=("Product Viewed",))
-    script = """() => { fbq.callMethod = () => {};
-      const inner = fbq; window.fbq = Object.assign((...args) => inner(...args), inner);
+    insert = "(html) => { document.head.append(document.createRange().createContextualFragment(html)); }"
+    expect(page, plain, lambda: page.evaluate(insert, snippet), must=("Product Viewed", "identify"))
+    script = """() => { const inner = fbq; window.fbq = Object.assign((...args) => inner(...args), inner);
       fbq("track", "AddToCart", {content_ids: ["11"], content_name: "Mug"}); }"""
     expect(page, plain, run(page, script), must=("Product Added",))
     assert [plain.names.count(name) for name in ("Product Viewed", "Product Added")] == [1, 1]

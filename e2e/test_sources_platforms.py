@@ -162,6 +162,30 @@ def test_woocommerce_button_that_is_a_link_is_one_event(page: Page, woo: WooComm
     assert (properties["product_id"], properties["sku"], properties["quantity"]) == ("41", "woo-hoodie-41", "1")
 
 
+@pytest.mark.parametrize("takes", [True, False], ids=["taken", "refused"])
+def test_woocommerce_link_that_the_theme_handles_itself_is_told_when_it_says_so(
+    page: Page, woo: WooCommerce, takes: bool
+) -> None:
+    visit(page, woo)
+    script = f"""() => {{ const link = document.querySelector('[data-product_id="41"]').cloneNode(true);
+      link.classList.remove("ajax_add_to_cart"); link.href = "/?add-to-cart=41"; document.body.append(link);
+      link.addEventListener("click", (event) => event.preventDefault());
+      link.click();
+      if ({str(takes).lower()}) jQuery(document.body).trigger("added_to_cart", [{{}}, "5f3c", jQuery(link)]); }}"""
+    if takes:
+        assert added(page, woo, script)["properties"]["sku"] == "woo-hoodie-41"
+    else:
+        expect(page, woo, run(page, script), must=(), must_not=("Product Added",))
+
+
+def test_woocommerce_line_of_the_cart_with_a_like_number_is_another_product(page: Page, woo: WooCommerce) -> None:
+    woo._put(12, 1)
+    woo.lines[0] |= {"sku": "SHIRT_41", "name": "Shirt"}
+    visit(page, woo)
+    properties = added(page, woo, "document.querySelector('[data-product_id=\"41\"]').click()")["properties"]
+    assert (str(properties["product_id"]), properties["name"]) == ("41", "Hoodie 41")
+
+
 def test_woocommerce_button_without_data_adds_the_product_of_its_page(page: Page, woo: WooCommerce) -> None:
     visit(page, woo, "/product/hoodie")
     woo.wait_for("Product Viewed")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route
 
 from e2e.platforms import Shopify
 from e2e.tag_page import Answer, TagPage, name_of
-from e2e.test_tag import expect, outrun, page_errors, run, site, visit
+from e2e.test_tag import LOADED, expect, outrun, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors", "site"]
@@ -229,22 +229,46 @@ def test_two_who_name_a_product_each_in_their_own_way_and_the_shops_answer_are_o
     assert properties["checkout_url"] == "/cart/11:2"
 
 
-@pytest.mark.parametrize(("variant", "adds"), [("11", 1), ("404", 0)])
+ASKED = """const body = new FormData(); body.append("id", "%s"); body.append("quantity", "2");"""
+BY_FETCH = ASKED + """await (await fetch("/cart/add", {method: "POST", body})).text();"""
+BY_XHR = (
+    ASKED
+    + """await new Promise((resolve) => { const request = new XMLHttpRequest(); request.open("POST", "/cart/add");
+  request.onload = resolve; request.send(body); });"""
+)
+
+
+@pytest.mark.parametrize("script", [BY_FETCH, BY_XHR], ids=["fetch", "xhr"])
+@pytest.mark.parametrize(("variant", "adds"), [("11", 1), ("404", 0)], ids=["added", "refused"])
 def test_add_that_is_answered_with_a_page_is_told_by_the_cart(
-    page: Page, theme: Shopify, variant: str, adds: int
+    page: Page, theme: Shopify, script: str, variant: str, adds: int
 ) -> None:
     visit(page, theme)
     if not adds:  # A shop that refuses answers the theme's page too.
         page.route("**/cart/add", lambda route: route.fulfill(body="<title>Sold out</title>", content_type="text/html"))
-    script = f"""async () => {{ const body = new FormData();
-      body.append("id", "{variant}"); body.append("quantity", "2");
-      await (await fetch("/cart/add", {{method: "POST", body}})).text(); }}"""
-    page.evaluate(script)
+    page.evaluate(f"async () => {{ {script % variant} }}")
     theme.wait(lambda: theme.cart_reads, "the cart is read")
     outrun(page, theme)
     expect(page, theme, run(page, "1"), must=("Product Added",) * adds)
     added = [message["properties"] for message in theme.messages if name_of(message) == "Product Added"]
     assert [(line["variant_id"], line["quantity"]) for line in added] == [(11, 2)] * adds
+
+
+def test_a_form_of_several_lines_and_the_page_that_answers_it_are_one_event_each(page: Page, theme: Shopify) -> None:
+    visit(page, theme)
+    theme.pages["/cart"] = """<script>dataLayer.push({event: "add_to_cart", ecommerce: {items: [
+      {item_id: "11", item_name: "Shirt 11", quantity: 1}, {item_id: "12", item_name: "Shirt 12"}]}});</script>"""
+    page.route("**/cart/add", lambda route: route.fulfill(status=302, headers={"location": "/cart"}))
+    script = """() => { plain.replaceChildren(...[["11", 1], ["12", 3]].flatMap(([id, quantity], n) =>
+      Object.entries({id, quantity}).map(([name, value]) =>
+        Object.assign(document.createElement("input"), {name: `items[${n}][${name}]`, value}))));
+      plain.requestSubmit(); }"""
+    with page.expect_navigation(url="**/cart"):
+        page.evaluate(script)
+    page.wait_for_function(LOADED)
+    expect(page, theme, run(page, "1"), must=("Product Added",))
+    added = [message["properties"] for message in theme.messages if name_of(message) == "Product Added"]
+    assert [(line["sku"], line["quantity"]) for line in added] == [("SKU-11", 1), ("SKU-12", 3)]
 
 
 def test_a_form_that_is_no_carts_is_not_read(page: Page, theme: Shopify) -> None:

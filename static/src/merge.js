@@ -26,8 +26,10 @@ const MERGE = 300; // ms in which others may add to what the first has seen
 const SAME = 2000; // ms in which two sightings of a change to the cart are one, and the shop's answer may add to it
 const MOST = 50; // events remembered
 const IDENTITY = ["product_id", "variant_id", "sku", "name", "search_term", "search_string", "query"];
-/** Catalogue plug-ins put their own words before an ID: `gla_41`, `shopify_DE_1_41`, `gid://shopify/Product/41`. */
-const CATALOGUE = /.*[/_](?=\d+$)/;
+/** Catalogue plug-ins put their own words before an ID. */
+const CATALOGUE = /^(gla|shopify|wc_post_id|gid:).*\D(?=\d)/;
+/** Meta's for WooCommerce puts the product's SKU there. What is left is marked, for it names it only beside a bare ID. */
+const SKU = /.+_(?=\d+$)/;
 const POSTED = "backflow.posted";
 const ANSWER = 30_000; // ms in which a shop answers with its next page
 
@@ -100,17 +102,16 @@ export const seen = (type, call, name, wait) => {
 
 /**
  * A form or a link takes something into the cart and the shopper to another page, where plug-ins tell of it.
- * @param {Entry | undefined} entry
+ * @param {(Entry | undefined)[]} told
  */
-export const posted = (entry) => {
-  if (entry) local.set(POSTED, stringify(entry));
-};
+export const posted = (told) => local.set(POSTED, stringify(told));
 
-const before = parsed(local.get(POSTED));
-if (before) {
-  local.remove(POSTED);
-  if (Date.now() - before.at < ANSWER) entries = [{ ...before, said: new Set(), at: Date.now() }];
-}
+attempt(() => {
+  for (const entry of parsed(local.get(POSTED))) {
+    if (Date.now() - entry.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now() });
+  }
+});
+local.remove(POSTED);
 
 /**
  * Adds to an event what it does not say yet; without effect once its message is under way.
@@ -147,7 +148,7 @@ const isSame = ({ kind, properties, ids, capture, said: before, at, visit: then 
   const once = known && !/Added|Removed/.test(kind); // a page is viewed once, however late somebody says so
   if (once ? then !== visit : age > SAME) return false;
   // The same source in other words: a page viewed by two of its calls, an addition told to two of its accounts.
-  const again = age < SAME && (once || (own.product_id && !differ(properties, own, ["product_id", "name", "variant"])));
+  const again = age < SAME && (once || (ids.includes(idOf(own.product_id)) && !differ(properties, own, ["sku", "name", "variant"])));
   return before.has(said) || (known && (!told || again) && alike(properties, own, ids));
 };
 
@@ -159,7 +160,8 @@ const isSame = ({ kind, properties, ids, capture, said: before, at, visit: then 
  */
 export const alike = (one, other, ours = identity(one)) => {
   const theirs = identity(other);
-  return !differ(one, other, ["variant_id", "quantity"]) && (!ours.length || !theirs.length || ours.some((id) => theirs.includes(id)));
+  const shares = (/** @type {string} */ id) => theirs.includes(id[0] === "~" ? id.slice(1) : id) || theirs.includes("~" + id);
+  return !differ(one, other, ["variant_id", "quantity"]) && (!ours.length || !theirs.length || ours.some(shares));
 };
 
 /**
@@ -174,6 +176,8 @@ const differ = (one, other, names) => names.some((name) => one[name] && other[na
 const identity = (properties) => {
   const ids = [];
   for (const name of IDENTITY) if (properties[name]) ids.push(idOf(properties[name]));
+  const { product_id } = properties;
+  if (SKU.test(product_id)) ids.push(product_id.replace(SKU, "~"));
   return ids;
 };
 

@@ -35,11 +35,13 @@ export const forms = (emit) => {
     const data = new FormData(form);
     if (button?.name) data.append(button.name, button.value);
     lines(data).then((all) => {
+      const told = [];
       for (const line of all) {
         if (!isCart && !line["add-to-cart"]) continue;
         const product = asked(line, __SHOPIFY__ && window.Shopify);
-        posted(emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product }));
+        told.push(emit("Product Added", { ...((__SHOPIFY__ && variantShown(product.variant_id)) || shown(product)), ...product }));
       }
+      posted(told);
     }, ignore);
   };
   on(document, "submit", ({ target }) => hand(target.elements));

@@ -10,7 +10,7 @@ const queues = new WeakSet();
 const awaited = [];
 let timer = 0;
 
-/** Looks for that: when a script has come, while the page is open, and when it goes away. */
+/** Looks for that: when a snippet has put its script into the page, while the page is open, and when it goes away. */
 const wait = (/** @type {() => void} */ hook) => {
   const look = () => {
     for (const again of awaited.splice(0)) again();
@@ -18,7 +18,7 @@ const wait = (/** @type {() => void} */ hook) => {
   awaited.push(hook);
   if (timer) return;
   timer = setInterval(look, 1000);
-  on(document, "load", look);
+  attempt(() => new MutationObserver(look).observe(document.head, { childList: true }));
   on(window, "pagehide", look);
 };
 
@@ -34,7 +34,7 @@ export const property = (object, name, change) => {
   if (object === window && !/kl|_l/.test(name) && !(name in window)) return wait(() => property(object, name, change));
   const changed = (/** @type {any} */ value) => (value && attempt(() => change(value))) || value;
   let value = changed(object[name]);
-  attempt(() =>
+  const done = attempt(() =>
     Object.defineProperty(object, name, {
       configurable: true,
       get: () => value,
@@ -43,6 +43,7 @@ export const property = (object, name, change) => {
       },
     }),
   );
+  if (!done) attempt(() => (object[name] = value)); // declared with `var`
 };
 
 /**

@@ -10,8 +10,8 @@ import { product } from "./shape.js";
  * @callback Seen called while the request is under way
  * @param {string} path with its query
  * @param {unknown} body what the page sent, as it gave it
- * @param {() => Promise<any>} answer the JSON of a successful answer; a rejection when there is none. To be asked for
- *   at once: later the page has read the answer
+ * @param {() => Promise<any>} answer the JSON of a successful answer, `undefined` of one that is none, `false` or a
+ *   rejection otherwise. To be asked for at once: later the page has read the answer
  * @returns {Promise<void> | void}
  */
 
@@ -52,8 +52,8 @@ export const requests = () => {
       () =>
         new Promise((resolve) =>
           on(request, "loadend", () => {
-            const { status, responseType, response } = request;
-            resolve(status < 300 && (responseType ? response : parsed(response)));
+            const { status, response } = request;
+            resolve(status > 199 && status < 300 && (typeof response === "string" ? parsed(response) : response));
           }),
         ),
     ),
@@ -62,7 +62,7 @@ export const requests = () => {
     const tell = watching(input);
     // The body of a Request can be read once: by the browser, so ours is a copy made before.
     const body = tell && (init?.body ?? attempt(() => input.clone()));
-    return tell && ((response) => tell(body, () => response.then((/** @type {Response} */ got) => got.ok && got.clone().json())));
+    return tell && ((response) => tell(body, () => response.then((/** @type {Response} */ got) => got.ok && got.clone().json().catch(ignore))));
   });
 };
 

@@ -51,8 +51,9 @@ export const aboutOne = (event) => /^Product [VAR]/.test(event);
  */
 export const kindOf = (name) => {
   const folded = name.toLowerCase().replace(/ /g, "_");
+  const rest = / /.test(name) ? "$" : "(_|$)"; // `Added to Cart Popup Viewed` is the shop's own
   for (const kind in KINDS) {
-    if (kind === name || (RegExp(`^(${KINDS[kind]})(_|$)`).test(folded) && !NOT_DONE.test(folded))) return kind;
+    if (kind === name || (RegExp(`^(${KINDS[kind]})${rest}`).test(folded) && !NOT_DONE.test(folded))) return kind;
   }
   return undefined;
 };

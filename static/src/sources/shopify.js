@@ -20,14 +20,13 @@ const page = /** @type {any} */ (window);
 export const shopify = (emit) => {
   const seen = async (/** @type {string} */ path, /** @type {any} */ body, /** @type {Promise<any>} */ answer) => {
     const [, locale = "", action] = /** @type {string[]} */ (PATH.exec(path));
-    const [got, wanted] = await Promise.all([
-      // Who asks for no JSON is answered with a page.
-      answer.catch(({ name }) => name === "SyntaxError" && ask(locale + "/cart.js")),
-      lines(body),
-    ]);
+    const [told, wanted] = await Promise.all([answer, lines(body)]);
+    const got = told === undefined ? await ask(locale + "/cart.js") : told; // Who asks for no JSON is answered with a page.
     if (!got || got.status > 399) return; // A refusal: some shops answer it with 200.
     if (action !== "add") return whole(emit, cartOf(got, locale), true);
-    const now = got.token ? got.items.filter((/** @type {Line} */ line) => wanted.some(({ id }) => id == line.id)) : got.items || [got];
+    const now = got.token
+      ? wanted.flatMap(({ id }) => got.items.find((/** @type {Line} */ line) => id == line.id) || [])
+      : got.items || [got];
     for (const line of now) {
       // The answer tells the line's new total; how many came now only the request knows.
       const { quantity = 1 } = wanted.find(({ id }) => id == line.id) || (now.length < 2 && wanted[0]) || {};

@@ -2,7 +2,7 @@
 // and its orders, and its Store API for the cart.
 
 import { added, ask, cart, major, whole } from "../cart.js";
-import { guarded, on } from "../guard.js";
+import { guarded } from "../guard.js";
 import { posted, shown } from "../merge.js";
 import { local } from "../storage.js";
 import { ready } from "./hook.js";
@@ -49,10 +49,11 @@ export const woocommerce = (emit) => {
  * @type {import("../main.js").Source}
  */
 export const woocommerceButtons = (emit) => {
-  on(document, "click", ({ target }) => {
+  const click = guarded(({ target, defaultPrevented }) => {
     const link = target.closest("a.add_to_cart_button[href*=add-to-cart]:not(.ajax_add_to_cart)");
-    if (link) posted(emit("Product Added", known(product(link.dataset, true))));
+    if (link && !defaultPrevented) posted([emit("Product Added", known(product(link.dataset, true)))]);
   });
+  window.addEventListener("click", click); // Once the page has had its say.
   ready(() =>
     /** @type {any} */ (window)
       .jQuery?.(document.body)
