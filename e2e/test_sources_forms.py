@@ -97,7 +97,7 @@ def test_address_that_is_not_the_shoppers_or_not_to_be_read_is_left_alone(
         ("id=email-preferences class=card", True),
         ("class='off-canvas shared-layout'", True),
         ("class='woocommerce-shipping-calculator'", True),
-        ("class='welcome-gift-popup'", True),
+        ("class='welcome-gift-popup user-friendly'", True),
     ],
 )
 def test_address_in_a_form_for_somebody_else_is_not_the_shoppers(

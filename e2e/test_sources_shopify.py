@@ -229,6 +229,19 @@ def test_two_who_name_a_product_each_in_their_own_way_and_the_shops_answer_are_o
     assert properties["checkout_url"] == "/cart/11:2"
 
 
+def test_word_about_no_product_in_particular_makes_no_two_additions_one(page: Page, theme: Shopify) -> None:
+    theme.pages["/"] = "<script>window.fbq = function () { fbq.queue.push(arguments); }; fbq.queue = [];</script>"
+    visit(page, theme)
+    page.evaluate(
+        f"""async () => {{ dataLayer.push({{event: "add_to_cart", ecommerce: {{items: [{{item_id: "CAP-1"}}]}}}});
+          await ({JSON_BODY})(); }}"""
+    )
+    theme.wait(lambda: theme.cart_reads, "the shop's answer is told")
+    expect(page, theme, run(page, "fbq('track', 'AddToCart', {value: 12.5})"), must=("Product Added",))
+    added = [message["properties"]["product_id"] for message in theme.messages if name_of(message) == "Product Added"]
+    assert sorted(map(str, added)) == ["1", "CAP-1"]
+
+
 ASKED = """const body = new FormData(); body.append("id", "%s"); body.append("quantity", "2");"""
 BY_FETCH = ASKED + """await (await fetch("/cart/add", {method: "POST", body})).text();"""
 BY_XHR = (

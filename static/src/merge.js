@@ -84,7 +84,7 @@ export const seen = (type, call, name, wait) => {
       entry.said.add(said);
       if (!entry.capture.includes(name)) entry.capture.push(name);
       amend(entry, own);
-    } else if (!entry.capture.some((other) => /** @type {Entry} */ (found).capture.includes(other)) && withdraw(entry.id)) {
+    } else if (identity(own)[0] && !entry.capture.some((other) => /** @type {Entry} */ (found).capture.includes(other)) && withdraw(entry.id)) {
       // Two have told of it in words of their own, and now a third knows both.
       found.capture.push(...entry.capture);
       amend(found, entry.properties);

@@ -10,7 +10,7 @@ import { person } from "./shape.js";
 /** Fields that are not to be read, or not of whoever pays. */
 const NOT_THEIRS = /card|\bcc-|\boff\b|gift|recipient|search|sender|shipping/i;
 /** Fields and forms for somebody else's address. */
-const A_FRIENDS = /friend|(^|[^p])refer|invit|share(?!d)/i;
+const A_FRIENDS = /friend(?!ly)|(^|[^p])refer|invit|share(?!d)/i;
 const CART = /\/cart\/add/;
 
 /** @type {import("../main.js").Source} */
