@@ -315,6 +315,7 @@ def test_after_a_failure_nothing_is_removed_and_all_arrives_on_the_next_page(
 ) -> None:
     site.plan.otherwise = failure
     visit(page, site)
+    page.wait_for_function(f"{QUEUE} === 1")  # the page view, which waits for an idle moment
     page.evaluate("backflow.track('Kept')")
     site.wait(lambda: any("Kept" in arrival.names for arrival in site.arrivals), "a first try")
     assert page.evaluate(QUEUE) == 2
