@@ -18,10 +18,8 @@ def doctor(
     relay_url: Annotated[str | None, typer.Option(help="Where browsers reach the relay: https://r.shop.com")] = None,
 ) -> None:
     """Check settings, database, the Klaviyo key and what browsers will do with the cookie."""
-    if relay_url is not None and (
-        urlsplit(relay_url).scheme not in ("http", "https") or not urlsplit(relay_url).netloc
-    ):
-        fail(f"--relay-url: expected an address such as https://r.shop.com, got {relay_url!r}")
+    if relay_url is not None:
+        _check_address("--relay-url", relay_url)
     settings = read_settings()
     failed = False
 
@@ -46,8 +44,7 @@ def snippet(
 ) -> None:
     """Print what to paste into the theme, as high in the page's head as can be."""
     settings = read_settings()
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-        fail(f"URL: expected an address such as https://r.shop.com, got {url!r}")
+    _check_address("URL", url)
     if urlsplit(url).query or urlsplit(url).fragment:
         fail(f"URL: expected an address without a query and a fragment, got {url!r}")
     if settings.path_prefix and urlsplit(url).path.rstrip("/") != settings.path_prefix:
@@ -59,3 +56,9 @@ def snippet(
         if len(settings.sites) > 1:
             err.print(f"[bold]{escape(each.site_id)}[/bold]")
         typer.echo(tag.inline_snippet(url, each, nonce) if inline else tag.snippet(url, each))
+
+
+def _check_address(name: str, url: str) -> None:
+    """End the command where ``url`` is no web address; ``name`` is what it was given as."""
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        fail(f"{name}: expected an address such as https://r.shop.com, got {url!r}")
