@@ -72,13 +72,14 @@ export const seen = (type, call, name, wait) => {
     return;
   }
   const { event, properties: own = {} } = call;
-  const kind = kindOf(event) || event;
+  const known = kindOf(event);
+  const kind = known || event;
   const said = name + attempt(() => stringify(own)); // the recorder mends what is no JSON
   /** @type {Entry | undefined} */
   let found;
   for (const entry of entries) {
     // A call that the stub has kept may be on its way already.
-    if (call.messageId || entry.kind !== kind || !isSame(entry, own, name, said, api || !!wait)) continue;
+    if (call.messageId || entry.kind !== kind || !isSame(entry, own, name, said, api || !!wait, known)) continue;
     if (!found) {
       found = entry;
       entry.said.add(said);
@@ -139,13 +140,13 @@ export const shown = (line) =>
  * @param {string} name
  * @param {string} said
  * @param {boolean} sure whether the source knows that it has not told this before
+ * @param {string | undefined} known the Segment event that both are
  */
-const isSame = ({ kind, properties, ids, capture, said: before, at, visit: then }, own, name, said, sure) => {
+const isSame = ({ properties, ids, capture, said: before, at, visit: then }, own, name, said, sure, known) => {
   const told = capture.includes(name);
   if (told && sure) return false;
   const age = Date.now() - at;
-  const known = kindOf(kind);
-  const once = known && !/Added|Removed/.test(kind); // a page is viewed once, however late somebody says so
+  const once = known && !/Added|Removed/.test(known); // a page is viewed once, however late somebody says so
   if (once ? then !== visit : age > SAME) return false;
   // The same source in other words: a page viewed by two of its calls, an addition told to two of its accounts.
   const again = age < SAME && (once || (ids.includes(idOf(own.product_id)) && !differ(properties, own, ["sku", "name", "variant"])));

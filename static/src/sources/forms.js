@@ -68,6 +68,7 @@ export const forms = (emit) => {
 const kindOf = (field) => {
   const { type, name, id, autocomplete, placeholder, form } = field;
   const words = [type, name, id, autocomplete, form?.autocomplete].join(" ");
-  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || A_FRIENDS.test([words, form?.id, form?.className].join()) || /friend|recipient/i.test(placeholder) || field.closest("[data-backflow-ignore]")) return;
+  if (!/^(email|tel|text)$/.test(type) || NOT_THEIRS.test(words) || field.closest("[data-backflow-ignore]")) return;
+  if (/friend|recipient/i.test(placeholder) || A_FRIENDS.test([words, form?.id, form?.className].join())) return;
   return /e-?mail/i.test(words) ? "email" : /\btel|phone|mobile/i.test(words) ? "phone" : undefined;
 };
