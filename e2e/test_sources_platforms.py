@@ -499,3 +499,29 @@ def test_the_tag_for_other_shops_hears_what_is_announced_and_typed(page: Page, w
     page.wait_for_function(LOADED)
     add = "() => { dataLayer.push({event: 'begin_checkout', ecommerce: {items: [{item_id: '1'}]}}); }"
     expect(page, woo, run(page, add), must=("Checkout Started",))
+
+
+# -- every platform
+
+
+@pytest.mark.parametrize("platform", [WooCommerce, Magento, BigCommerce, Shopify])
+def test_loading_a_page_costs_the_tag_no_exception(page: Page, platform: type[PlatformPage]) -> None:
+    """One that is caught is not free: the first of a page takes a slow phone 15 ms."""
+    scripts: dict[str, str] = {}
+    thrown: list[str] = []
+    session = page.context.new_cdp_session(page)
+
+    def paused(event: dict[str, Any]) -> None:
+        if "/tag.js" in scripts[event["callFrames"][0]["location"]["scriptId"]]:
+            thrown.append(event["data"]["description"])
+        session.send("Debugger.resume")
+
+    session.on("Debugger.scriptParsed", lambda event: scripts.update({event["scriptId"]: event["url"]}))
+    session.on("Debugger.paused", paused)
+    session.send("Debugger.enable")
+    session.send("Debugger.setPauseOnExceptions", {"state": "all"})
+    with platform() as site:
+        visit(page, site)
+        expect(page, site, run(page, "1"), must=("page",))
+    assert any("/tag.js" in url for url in scripts.values())
+    assert thrown == []

@@ -18,6 +18,7 @@ const { version, license } = JSON.parse(readFileSync(new URL("package.json", her
 /** sources/index.js of the core: the same interface, nobody listens, what is recorded is not merged. */
 const NO_SOURCES = `
   import { record } from "../recorder.js";
+  export { checkConsent as look } from "../recorder.js";
   export const SOURCES = [];
   export const platformConsent = () => {};
   export const klaviyoState = () => {};

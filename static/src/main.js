@@ -3,12 +3,11 @@
 
 import { install, installed } from "./api.js";
 import { attempt, guarded, on } from "./guard.js";
-import { checkConsent } from "./recorder.js";
 import { startSending } from "./sender.js";
 import { relay } from "./settings.js";
-import { seen, SOURCES } from "./sources/index.js";
+import { look, seen, SOURCES } from "./sources/index.js";
 
-const LOOK = 2000; // ms between two looks at consent platforms
+const LOOK = 2000; // ms between two looks at what tells nobody when it changes
 
 /**
  * @callback Emit records what a source has seen
@@ -31,8 +30,8 @@ attempt(() => {
   for (const [name, listen] of SOURCES) {
     attempt(() => listen(guarded((event, properties, wait, type) => seen(type || "track", type ? properties : { event, properties }, name, wait))));
   }
-  on(window, "pagehide", checkConsent);
-  on(document, "prerenderingchange", checkConsent);
-  setInterval(guarded(checkConsent), LOOK);
+  on(window, "pagehide", look);
+  on(document, "prerenderingchange", look);
+  setInterval(guarded(look), LOOK);
   startSending(); // After the sources: what they record when the page goes away is then sent with the rest.
 });

@@ -108,7 +108,7 @@ export const seen = (type, call, name, wait) => {
 export const posted = (told) => local.set(POSTED, stringify(told));
 
 attempt(() => {
-  for (const entry of parsed(local.get(POSTED))) {
+  for (const entry of parsed(local.get(POSTED)) ?? []) {
     if (Date.now() - entry.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now() });
   }
 });

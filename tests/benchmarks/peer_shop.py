@@ -177,7 +177,7 @@ class PeerShop:
         if name == OURS:
             head = inline_snippet(self.relay, SITE)
         elif name == "nothing":
-            head = ""
+            head = "<script>window.track = () => {}</script>"
         return HTMLResponse(
             f"<!doctype html><html><head><title>Shop</title><link rel=icon href=data:,>{head}</head>"
             f"<body><h1>Shirt</h1>{'<p>A shirt of the shop.</p>' * 40}</body></html>"

@@ -156,9 +156,9 @@ class Bench:
           for (const entry of list.getEntries()) tasks.push(entry.duration); }).observe({type: "longtask"});""")
         own = marker()
         page.goto(self.shop.page(name))
+        page.wait_for_function(READY, polling=200)
+        page.evaluate("(own) => track('Viewed', {own})", own)
         if name != "nothing":
-            page.wait_for_function(READY, polling=200)
-            page.evaluate("(own) => track('Viewed', {own})", own)
             self.shop.arrived([own], 15)
         page.wait_for_timeout(1500)
         values = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}

@@ -15,12 +15,12 @@ URL = "https://r.shop.com"
 STATIC = Path(__file__).parents[2] / "static"
 #: Bytes with brotli 11, as built; with a site's settings some 250 more.
 LARGEST = {
-    Platform.AUTO: 10350,
+    Platform.AUTO: 10360,
     Platform.SHOPIFY: 9300,
-    Platform.WOOCOMMERCE: 9090,
+    Platform.WOOCOMMERCE: 9100,
     Platform.MAGENTO: 8650,
-    Platform.BIGCOMMERCE: 8240,
-    Platform.OTHER: 8090,
+    Platform.BIGCOMMERCE: 8250,
+    Platform.OTHER: 8100,
 }
 LARGEST_CORE = 3072  # what remains when no source listens; as the build has measured it
 

@@ -2,25 +2,20 @@
 // does with it never reaches them. Where the page forbids a hook (frozen, not configurable) it goes on without.
 
 import { attempt, on } from "../guard.js";
+import { onLook } from "./look.js";
 
 /** @type {WeakSet<object>} */
 const queues = new WeakSet();
 
 /** @type {(() => void)[]} hooks into what the page does not have yet */
 const awaited = [];
-let timer = 0;
 
-/** Looks for that: when a snippet has put its script into the page, while the page is open, and when it goes away. */
-const wait = (/** @type {() => void} */ hook) => {
-  const look = () => {
-    for (const again of awaited.splice(0)) again();
-  };
-  awaited.push(hook);
-  if (timer) return;
-  timer = setInterval(look, 1000);
-  attempt(() => new MutationObserver(look).observe(document.head, { childList: true }));
-  on(window, "pagehide", look);
+/** Tries those: at every look, and when a snippet has put its script into the page. */
+const tryAgain = () => {
+  for (const hook of awaited.splice(0)) hook();
 };
+onLook(tryAgain);
+attempt(() => new MutationObserver(tryAgain).observe(document.head, { childList: true }));
 
 /**
  * Shows `change` the value of a property, now and whenever it is replaced; what it returns takes the value's place. A
@@ -31,7 +26,10 @@ const wait = (/** @type {() => void} */ hook) => {
  * @param {(value: any) => any} change
  */
 export const property = (object, name, change) => {
-  if (object === window && !/kl|_l/.test(name) && !(name in window)) return wait(() => property(object, name, change));
+  if (object === window && !/kl|_l/.test(name) && !(name in window)) {
+    awaited.push(() => property(object, name, change));
+    return;
+  }
   const changed = (/** @type {any} */ value) => (value && attempt(() => change(value))) || value;
   let value = changed(object[name]);
   const done = attempt(() =>

@@ -18,6 +18,7 @@ import { woocommerce, woocommerceButtons } from "./woocommerce.js";
 export { seen } from "../merge.js";
 export { platformConsent } from "./consent-platforms.js";
 export { klaviyoState } from "./klaviyo-state.js";
+export { look } from "./look.js";
 
 /** @typedef {[name: string, listen: import("../main.js").Source][]} Sources */
 

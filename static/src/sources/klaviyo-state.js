@@ -6,11 +6,11 @@ import { attempt, guarded, ignore } from "../guard.js";
 import { parsed } from "../realm.js";
 import { local } from "../storage.js";
 import { tidy } from "../visit.js";
+import { onLook } from "./look.js";
 
 const LIVE = "backflow.klaviyo"; // when its script last answered
 const UNKNOWN = "backflow.unknown"; // a message said that Klaviyo does not know the visitor
 const VISIT = 1_800_000; // ms
-const LOOK = 2000; // ms between two questions
 const PATIENCE = 15_000; // ms that Klaviyo's script has to read its parameter
 
 /**
@@ -100,12 +100,12 @@ export const klaviyoWatch = (emit) => {
     }
   };
   const ready = () => document.readyState === "complete" && (!state().present || runs() || performance.now() > PATIENCE);
-  const see = guarded(() => {
+  const see = () => {
     if (document.hidden) return;
     ask();
     compare();
     if (ready()) tidy("_kx");
-  });
-  setInterval(see, LOOK);
+  };
+  onLook(see);
   see();
 };

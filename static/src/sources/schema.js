@@ -4,31 +4,37 @@ import { major } from "../cart.js";
 import { attempt, idle } from "../guard.js";
 import { onPage } from "../merge.js";
 import { parsed, stringify } from "../realm.js";
+import { onLook } from "./look.js";
 import { product } from "./shape.js";
 
 /** @typedef {Record<string, any>} Node */
 
-const LOOK = 1000; // ms between two looks
-const LOOKS = 4;
+const LOOKS = 4; // at a page that shows no product: its data may come late
 
 /** @type {import("../main.js").Source} */
 export const schema = (emit) => {
-  let last = "";
+  let looks = 0;
+  /** @type {string} */
+  let path;
+  /** @type {string} */
+  let last;
+  const look = () => {
+    if (path !== location.pathname) return; // The page that is there now is looked at by itself.
+    const properties = productShown();
+    const text = stringify(properties);
+    // A single-page shop may still show the data of the page before, and write its own when the product has come.
+    const fresh = properties && text !== last;
+    last = text;
+    if (fresh) emit("Product Viewed", properties);
+    looks = fresh ? 0 : looks - 1;
+  };
+  const soon = () => looks && idle(look);
   onPage(() => {
-    const { pathname } = location;
-    let looks = LOOKS;
-    const look = () => {
-      if (pathname !== location.pathname) return; // The page that is there now is looked at by itself.
-      const properties = productShown();
-      const text = stringify(properties);
-      // A single-page shop may still show the data of the page before, and write its own when the product has come.
-      const fresh = properties && text !== last;
-      last = text;
-      if (fresh) emit("Product Viewed", properties);
-      else if (--looks) setTimeout(() => idle(look), LOOK);
-    };
-    idle(look);
+    path = location.pathname;
+    looks = LOOKS;
+    soon();
   });
+  onLook(soon);
 };
 
 /** The one product of this page; nothing where there are several, as on a list. */
