@@ -146,6 +146,18 @@ def test_woocommerce_form_and_what_plug_ins_say_on_the_page_that_answers_are_one
     assert woo.names.count("Product Added") == 2
 
 
+def test_a_frame_of_the_shop_takes_nothing_from_the_page_that_answers_a_form(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/product/hoodie")
+    kept = '[{"at": 1}]'  # what such a form leaves for the next page
+    page.evaluate("(kept) => localStorage.setItem('backflow.posted', kept)", kept)
+    frame = "() => document.body.appendChild(Object.assign(document.createElement('iframe'), {src: '/shop/'})).id = 'f'"
+    page.evaluate(frame)
+    page.wait_for_function("f.contentDocument.title && f.contentDocument.readyState === 'complete'")
+    assert page.evaluate("localStorage.getItem('backflow.posted')") == kept
+    visit(page, woo, "/shop/")
+    assert page.evaluate("localStorage.getItem('backflow.posted')") is None
+
+
 def test_woocommerce_button_that_is_a_link_is_one_event(page: Page, woo: WooCommerce) -> None:
     visit(page, woo, "/shop/")
     page.evaluate(

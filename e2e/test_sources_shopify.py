@@ -84,6 +84,19 @@ def test_several_items_added_at_once_are_several_events(page: Page, site: TagPag
     assert [(line["variant_id"], line["quantity"]) for line in added] == [(11, 3), (21, 1)]
 
 
+def test_one_variant_added_twice_in_one_request_is_two_events_with_their_own_numbers(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    line = {"id": 11, "variant_id": 11, "product_id": 1}
+    lines = [line | {"quantity": 2, "properties": {"Engraving": "Ada"}}, line | {"quantity": 5}]
+    page.route("**/cart/add.js", lambda route: route.fulfill(json={"items": lines}))
+    script = """() => fetch("/cart/add.js", {method: "POST", headers: {"Content-Type": "application/json"},
+      body: JSON.stringify({items: [{id: 11, quantity: 1, properties: {Engraving: "Ada"}}, {id: 11, quantity: 3}]})})"""
+    page.evaluate(script)
+    site.wait(lambda: site.names.count("Product Added") == 2, "two events")
+    added = [message["properties"] for message in site.messages if name_of(message) == "Product Added"]
+    assert [(line["variant_id"], line["quantity"]) for line in added] == [(11, 1), (11, 3)]
+
+
 def test_amounts_of_a_currency_without_minor_unit_are_divided_too(page: Page, site: TagPage) -> None:
     site.currency = "JPY"
     visit(page, site)

@@ -59,6 +59,7 @@ export const onPage = (call) => visitors.push(call);
  * @returns {Entry | undefined} the event it is or belongs to
  */
 export const seen = (type, call, name, wait) => {
+  visit || attempt(answered);
   if (path !== location.pathname) visit++;
   path = location.pathname;
   const api = name === "api";
@@ -107,12 +108,13 @@ export const seen = (type, call, name, wait) => {
  */
 export const posted = (told) => local.set(POSTED, stringify(told));
 
-attempt(() => {
+/** What the page before this one has told in this way. */
+const answered = () => {
   for (const entry of parsed(local.get(POSTED)) ?? []) {
-    if (Date.now() - entry.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now() });
+    if (Date.now() - entry?.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now() });
   }
-});
-local.remove(POSTED);
+  local.remove(POSTED);
+};
 
 /**
  * Adds to an event what it does not say yet; without effect once its message is under way.

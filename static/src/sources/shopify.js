@@ -29,7 +29,9 @@ export const shopify = (emit) => {
       : got.items || [got];
     for (const line of now) {
       // The answer tells the line's new total; how many came now only the request knows.
-      const { quantity = 1 } = wanted.find(({ id }) => id == line.id) || (now.length < 2 && wanted[0]) || {};
+      // One variant may come twice, engraved and plain.
+      const at = wanted.findIndex(({ id }) => id == line.id);
+      const { quantity = 1 } = wanted.splice(at, +(at >= 0))[0] || (now.length < 2 && wanted[0]) || {};
       added(emit, { ...lineOf(line), quantity: +quantity, currency: page.Shopify?.currency?.active, checkout_url: locale + "/checkout" });
     }
     whole(emit, cartOf(await ask(locale + "/cart.js"), locale));
