@@ -696,3 +696,54 @@ def test_a_call_that_is_no_json_is_told_too(page: Page, site: Announced) -> None
     visit(page, site)
     script = "() => { const a = {n: 1n}; a.a = a; backflow.track('Circle', a); klaviyo.track('Round', a); }"
     expect(page, site, run(page, script), must=("Circle", "Round"))
+
+
+LATE = """(data) => document.body.append(Object.assign(document.createElement("script"),
+  {type: "application/ld+json", textContent: JSON.stringify(data)}))"""
+PAUSED = "window.setInterval = () => 0;"  # no look before the page goes away
+
+
+def test_product_whose_data_come_late_is_seen_also_where_the_shopper_leaves_before_the_next_look(
+    page: Page, plain: TagPage
+) -> None:
+    page.add_init_script(PAUSED)
+    visit(page, plain, "/a")
+    plain.wait_for("page")
+    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    page.evaluate(LATE, {"@type": "Product", "name": "A", "sku": "A1"})
+    page.evaluate("location.href = '/b'")
+    plain.wait_for("Product Viewed")
+    message = plain.message("Product Viewed")
+    assert (message["properties"]["sku"], message["context"]["page"]["path"]) == ("A1", "/a")
+
+
+def test_data_that_name_the_page_before_are_not_of_this_one(page: Page, plain: TagPage) -> None:
+    page.add_init_script(PAUSED)
+    visit(page, plain, "/a")
+    plain.wait_for("page")
+    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    page.evaluate(LATE, {"@type": "Product", "name": "A", "sku": "A1", "url": "/a"})
+    page.evaluate("history.pushState({}, '', '/b')")
+    plain.wait(lambda: plain.names.count("page") == 2, "the second page view")
+    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    page.evaluate("document.querySelector('[type=\"application/ld+json\"]').remove()")
+    page.evaluate(LATE, {"@type": "Product", "name": "B", "sku": "B1", "url": "/b"})
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    plain.wait_for("Product Viewed")
+    views = [message for message in plain.messages if name_of(message) == "Product Viewed"]
+    assert [(view["properties"]["sku"], view["context"]["page"]["path"]) for view in views] == [("B1", "/b")]
+
+
+def test_pixel_whose_script_goes_into_the_body_is_heard_once_it_has_arrived(page: Page, plain: TagPage) -> None:
+    page.add_init_script(PAUSED)
+    page.route("**/fbevents.js", lambda route: route.fulfill(content_type="text/javascript", body="""
+      fbq.callMethod = () => {}; fbq.queue.splice(0);"""))  # fmt: skip
+    visit(page, plain)
+    plain.wait_for("page")
+    page.evaluate("""() => new Promise((arrived) => {
+      const fbq = window.fbq = (...args) => fbq.callMethod ? fbq.callMethod(...args) : fbq.queue.push(args);
+      fbq.queue = [];
+      document.body.append(Object.assign(document.createElement("script"), {src: "/fbevents.js", onload: arrived}));
+    })""")
+    page.evaluate("fbq('track', 'AddToCart', {content_ids: ['7'], content_name: 'Mug'})")
+    plain.wait_for("Product Added")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from e2e.platforms import BigCommerce, Magento, PlatformPage, Shopify, WooCommerce
 from e2e.tag_page import Message, name_of
@@ -149,13 +149,61 @@ def test_woocommerce_form_and_what_plug_ins_say_on_the_page_that_answers_are_one
 def test_a_frame_of_the_shop_takes_nothing_from_the_page_that_answers_a_form(page: Page, woo: WooCommerce) -> None:
     visit(page, woo, "/product/hoodie")
     kept = '[{"at": 1}]'  # what such a form leaves for the next page
-    page.evaluate("(kept) => localStorage.setItem('backflow.posted', kept)", kept)
+    page.evaluate("(kept) => sessionStorage.setItem('backflow.posted', kept)", kept)
     frame = "() => document.body.appendChild(Object.assign(document.createElement('iframe'), {src: '/shop/'})).id = 'f'"
     page.evaluate(frame)
     page.wait_for_function("f.contentDocument.title && f.contentDocument.readyState === 'complete'")
-    assert page.evaluate("localStorage.getItem('backflow.posted')") == kept
+    assert page.evaluate("sessionStorage.getItem('backflow.posted')") == kept
     visit(page, woo, "/shop/")
-    assert page.evaluate("localStorage.getItem('backflow.posted')") is None
+    assert page.evaluate("sessionStorage.getItem('backflow.posted')") is None
+
+
+def test_an_addition_by_form_is_told_once_also_where_plug_ins_are_slow_to_tell(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    with page.expect_navigation():
+        page.evaluate("() => { document.querySelector('.cart button').click(); }")
+    page.wait_for_function(LOADED)
+    woo.wait(lambda: woo.names.count("page") == 2, "the page that answers")
+    words = PLUG_INS["google-analytics"] % {"id": 37, "number": 2}
+    later = "const now = Date.now; Date.now = () => now.call(Date) + %d;"
+    expect(page, woo, run(page, "() => {" + later % 5000 + words + "}"), must=("Product Added",))
+    assert woo.names.count("Product Added") == 1
+    # The same words again, five seconds on, are another addition.
+    expect(page, woo, run(page, "() => {" + later % 3000 + words + "}"), must=())
+    assert woo.names.count("Product Added") == 2
+
+
+def test_another_tab_takes_nothing_from_the_page_that_answers_a_form(page: Page, woo: WooCommerce) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    words = PLUG_INS["google-analytics"] % {"id": 37, "number": 2}
+    woo.pages["/product/hoodie"] = f"<script>{words}</script>"
+    posts: list[Route] = []
+    page.route("**/product/hoodie", lambda route: posts.append(route))
+    other = page.context.new_page()
+    page.evaluate("() => { setTimeout(() => document.querySelector('.cart button').click()); }")
+    visit(other, woo, "/shop/")
+    woo.wait(lambda: woo.names.count("page") == 2, "the other tab's page view")
+    posts[0].continue_()
+    woo.wait(lambda: woo.names.count("page") == 3, "the page that answers")
+    page.wait_for_function(LOADED)
+    expect(page, woo, run(page, "1"), must=("Product Added",))
+    assert woo.names.count("Product Added") == 1
+
+
+def test_a_form_that_is_submitted_again_on_the_page_that_answers_is_another_addition(
+    page: Page, woo: WooCommerce
+) -> None:
+    visit(page, woo, "/product/hoodie")
+    woo.wait_for("Product Viewed")
+    for pages in (2, 3):
+        with page.expect_navigation():
+            page.evaluate("() => { document.querySelector('.cart button').click(); }")
+        page.wait_for_function(LOADED)
+        woo.wait(lambda pages=pages: woo.names.count("page") == pages, "the page that answers")  # type: ignore[misc]
+    expect(page, woo, run(page, "1"), must=("Product Added",))
+    woo.wait(lambda: woo.names.count("Product Added") == 2, "both additions")
 
 
 def test_woocommerce_button_that_is_a_link_is_one_event(page: Page, woo: WooCommerce) -> None:

@@ -1,11 +1,12 @@
 """Consent platforms on the page: nothing is stored or sent before their yes, nothing after their no."""
 
+import json
 import threading
 
 import pytest
 from playwright.sync_api import Page
 
-from e2e.tag_page import TagPage, name_of
+from e2e.tag_page import Answer, TagPage, name_of
 from e2e.test_tag import expect, outrun, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
@@ -216,3 +217,87 @@ def test_google_layer_without_consent_commands_is_no_platform(page: Page, site: 
     visit(page, site)
     site.wait_for("page")
     assert "consent" not in site.message("page")["context"]
+
+
+def test_what_waits_for_a_choice_stays_when_an_earlier_request_is_answered(page: Page, site: TagPage) -> None:
+    site.settings["consent"] = "auto"
+    held = threading.Event()
+    site.answers(Answer(held=held))
+    visit(page, site)
+    site.wait_for_arrivals(1)
+    page.evaluate("""() => { window.OneTrust = {IsAlertBoxClosed: () => false}; backflow.track("Undecided");
+      backflow.identify({email: "ann@shop.test"}); }""")
+    held.set()
+    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    outrun(page, site)
+    assert len(site.arrivals) == 1
+    page.evaluate("() => { OnetrustActiveGroups = 'C0004'; OneTrust.IsAlertBoxClosed = () => true; }")
+    site.wait_for("Undecided", "identify")
+    assert site.message("Undecided")["context"]["consent"]["source"] == "onetrust"
+
+
+@pytest.mark.parametrize("policy", ["assumed", "auto", "required"])
+def test_a_refusal_told_to_the_shop_outlives_klaviyos_switch(page: Page, site: TagPage, policy: str) -> None:
+    site.settings["consent"] = policy
+    visit(page, site)
+    page.evaluate("backflow.consent({marketing: false})")
+    site.wait_for("Consent Updated")
+    page.context.add_cookies([{"name": "__kla_off", "value": "true", "url": site.shop}])
+    visit(page, site, "/off")
+    page.context.clear_cookies()
+    before = len(site.messages)
+    visit(page, site, "/on")
+    page.evaluate("backflow.track('After')")
+    outrun(page, site)
+    assert site.names[before:] == []
+
+
+@pytest.mark.parametrize("policy", ["assumed", "auto", "required"])
+@pytest.mark.parametrize("early", [True, False], ids=["stub", "tag"])
+def test_a_plain_false_is_a_refusal(page: Page, site: TagPage, policy: str, early: bool) -> None:
+    site.settings["consent"] = policy
+    if early:
+        site.hold_tag = threading.Event()
+        site.pages["/"] = site.stub()
+        page.goto(site.shop, wait_until="commit")
+        page.wait_for_function("window.backflow")
+    else:
+        visit(page, site)
+    page.evaluate("() => { backflow.consent(false); backflow.track('After'); }")
+    if site.hold_tag:
+        page.evaluate("location.href = '/next'")
+        page.wait_for_url("**/next", wait_until="commit")
+        site.hold_tag.set()
+    site.wait_for("Consent Updated")
+    visit(page, site, "/later")
+    page.evaluate("backflow.track('Later')")
+    outrun(page, site)
+    assert not {"After", "Later"} & set(site.names)
+    assert site.message("Consent Updated")["properties"]["marketing"] is False
+
+
+#: What stands in the page before the platform's script has arrived.
+PLACEHOLDERS = {
+    "tcf": "window.__tcfapi = () => {};",
+    "onetrust": "function OptanonWrapper() {}",
+    "cookiebot": "document.currentScript.id = 'Cookiebot';",
+}
+
+
+@pytest.mark.parametrize(("source", "script"), PLACEHOLDERS.items(), ids=PLACEHOLDERS)
+@pytest.mark.parametrize("kept", [True, False, None], ids=["yes", "no", "nothing"])
+def test_what_a_platform_was_told_holds_as_long_as_only_its_placeholder_is_there(
+    page: Page, site: TagPage, source: str, script: str, kept: bool | None
+) -> None:
+    site.settings["consent"] = "auto"
+    told = json.dumps({"marketing": kept, "analytics": False, "source": source}, separators=(",", ":"))
+    if kept is not None:
+        page.add_init_script(f"localStorage['backflow.consent'] = '{told}';")
+    site.pages["/"] = f"<script>{script}</script>"
+    visit(page, site)
+    page.evaluate("backflow.track('Quick')")
+    if kept:
+        site.wait_for("Quick")
+    else:
+        outrun(page, site)
+        assert site.names == []

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Page
 
-from e2e.tag_page import KEY, TagPage, name_of
+from e2e.tag_page import KEY, Answer, TagPage, name_of
 from e2e.test_tag import MESSAGE_ID, expect, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
@@ -129,3 +129,14 @@ def test_wrapped_history_and_prototypes_are_as_the_page_left_them(page: Page, si
     assert page.evaluate(same)
     globals_made = set(page.evaluate("Object.keys(window)")) - set(page.evaluate("before[5]").split(","))
     assert globals_made <= {"backflow", "before"}, json.dumps(sorted(globals_made))
+
+
+def test_beacon_that_throws_while_the_relay_is_down_throws_nothing_into_the_page(page: Page, site: TagPage) -> None:
+    visit(page, site)
+    site.wait_for("page")
+    site.plan.otherwise = Answer(drops=True)
+    page.evaluate("""() => { navigator.sendBeacon = () => { window.tried = 1; throw new Error("beacon"); };
+      backflow.track("Kept"); dispatchEvent(new PageTransitionEvent("pagehide")); }""")
+    page.wait_for_function("window.tried")
+    site.plan.otherwise = Answer()
+    site.wait_for("Kept")  # What has failed is tried again, and the page has heard of nothing.

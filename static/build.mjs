@@ -20,7 +20,7 @@ const NO_SOURCES = `
   import { record } from "../recorder.js";
   export { checkConsent as look } from "../recorder.js";
   export const SOURCES = [];
-  export const platformConsent = () => {};
+  export const platformConsent = (kept) => kept;
   export const klaviyoState = () => {};
   export const seen = (type, call, name) => record(type, call, [name]);
 `;

@@ -61,17 +61,17 @@ LARGEST_SNIPPET = 500
 
 #: What decides in the stub whether something may be stored and sent; ``g`` is the kept decision as JSON.
 _MAY = {
-    Consent.ASSUMED: '!/g":[^t]/.test(g)',
-    Consent.AUTO: '(g?/g":t/.test(g):!/Shopify|tcfapi|OneTrust|Optanon|Cookiebot|"consent"/'
+    Consent.ASSUMED: '(!g||/"marketing":t/.test(g))',
+    Consent.AUTO: '(g?/"marketing":t/.test(g):!/Shopify|tcfapi|OneTrust|Optanon|Cookiebot|"consent"/'
     ".test(Object.keys(window)+JSON.stringify(window.dataLayer)))",
-    Consent.REQUIRED: '/g":t/.test(g)',
+    Consent.REQUIRED: '/"marketing":t/.test(g)',
 }
 _LINE = '<script async src="{url}/tag.js?key={key}"></script>'
 #: Its messages are those of static/src/queue.js, its decision that of static/src/consent.js. ``t`` is the page's array,
 #: ``f`` the messages among it, ``y`` calls without throwing, ``b`` does so if consent allows, ``h`` keeps a message.
 #: The letters are those that brotli likes best.
 _STUB = (
-    "<script{nonce}>{{let t=window.backflow=window.backflow||[],f=[],g,y=a=>{{try{{a()}}catch(e){{}}}},"
+    "<script{nonce}>{{let t=window.backflow=window.backflow||[],f=[],g,y=a=>{{try{{a()}}catch{{}}}},"
     "b=a=>y(j=>{{{may}&&a()}}),"
     'h=a=>b(j=>localStorage["backflow.queue.{key}."+a.messageId]=JSON.stringify(a)),'
     "c=(type,b,a)=>t[type]=(d,s)=>{{let g={{timestamp:new Date,type,"
@@ -79,9 +79,9 @@ _STUB = (
     "[a]:s,[d===Object(d)?a:b]:d}};t.push(g);f.push(g);h(g)}};"
     'y(j=>g=localStorage["backflow.consent"]);'
     'c("track","event","properties");c("page","name","properties");c("identify","userId","traits");'
-    't.consent=a=>{{t.push(["consent",a]);y(j=>localStorage["backflow.consent"]=g=JSON.stringify(a));f.map(h)}};'
-    't.reset=j=>t.track("Signed Out");'
-    'addEventListener("pagehide",j=>b(j=>t[0]&&f[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{'
+    't.consent=a=>{{t.push(["consent",a]);y(j=>localStorage["backflow.consent"]=g=JSON.stringify(a||{{}}));f.map(h)}};'
+    't.reset=a=>t.track("Signed Out");'
+    'addEventListener("pagehide",a=>b(a=>t[0]&&f[0]&&navigator.sendBeacon("{url}/v1/batch",JSON.stringify({{'
     'writeKey:"{key}",sentAt:new Date,batch:f,context:{{consent:g&&JSON.parse(g)}}}}))))}}</script>\n'
 )
 

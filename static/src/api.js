@@ -6,7 +6,6 @@ import { checkConsent } from "./recorder.js";
 import { leave } from "./sender.js";
 import { VERSION } from "./settings.js";
 import { seen } from "./sources/index.js";
-import { forgetVisit } from "./visit.js";
 
 /** @param {any} value */
 const isObject = (value) => Object(value) === value;
@@ -37,7 +36,6 @@ const calls = {
 
   reset() {
     calls.track("Signed Out");
-    forgetVisit();
     leave(); // In this tick: who signs a shopper out may clear the storage next.
   },
 

@@ -31,17 +31,17 @@ export const decision = (marketing, analytics, source) => ({ marketing: marketin
 
 /** The shop has asked the shopper. @param {any} [choice] without it: what was decided is kept */
 export const decide = (choice) => {
-  told = choice;
+  told = choice === false ? {} : choice;
 };
 
 /** @returns {Consent | undefined} who on the page speaks about consent; undefined: nobody */
 const asked = () => {
-  // Klaviyo's own switch-off stands above any other word.
-  if (cookie("__kla_off") === "true") return decision(0, 0, "__kla_off");
   const own = told ?? parsed(local.get(CONSENT));
-  if (told || (own && (own.source ?? "api") == "api")) return decision(own.marketing, own.analytics, "api"); // The stub names none.
-  // A platform that comes after the tag has been told before; Klaviyo's switch may be on again.
-  return platformConsent() ?? (own?.source !== "__kla_off" ? own : undefined);
+  // The stub names no source.
+  const api = told || (own && (own.source ?? "api") == "api") ? decision(own.marketing, own.analytics, "api") : undefined;
+  // Klaviyo's own switch-off stands above any other word; but a refusal told to the shop outlives it.
+  if (cookie("__kla_off") === "true" && (!api || api.marketing)) return decision(0, 0, "__kla_off");
+  return api ?? platformConsent(own?.source === "__kla_off" ? undefined : own);
 };
 
 /** @type {Consent | undefined} as last asked; undefined: nobody on the page speaks about consent */

@@ -30,11 +30,8 @@ export const cookie = (name) => attempt(() => (jar ?? "; " + document.cookie).sp
 
 /** The listed cookies that are set. */
 export const listedCookies = () => {
-  /** @type {Record<string, string> | undefined} undefined: none */
-  let values;
-  for (const name of settings.cookies) {
-    const value = cookie(name);
-    if (value) values = { ...values, [name]: value };
-  }
+  /** @type {Record<string, string | undefined>} */
+  const values = {};
+  for (const name of settings.cookies) values[name] = cookie(name);
   return values;
 };

@@ -7,7 +7,7 @@ import { startSending } from "./sender.js";
 import { relay } from "./settings.js";
 import { look, seen, SOURCES } from "./sources/index.js";
 
-const LOOK = 2000; // ms between two looks at what tells nobody when it changes
+const LOOK = 1000; // ms between two looks at what tells nobody when it changes
 
 /**
  * @callback Emit records what a source has seen

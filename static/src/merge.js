@@ -1,12 +1,12 @@
 // One shopper action that several sources see is one event. The first sighting is stored at once, its request starts a
 // little later, and what others know of it is added until then. The same source twice is twice, unless it says the same.
 
+import { allowed } from "./consent.js";
 import { attempt } from "./guard.js";
 import { record, revise, withdraw } from "./recorder.js";
 import { parsed, stringify } from "./realm.js";
 import { kindOf } from "./sources/shape.js";
 import { completed } from "./cart.js";
-import { local } from "./storage.js";
 
 /** @typedef {Record<string, any>} Properties */
 /**
@@ -19,7 +19,7 @@ import { local } from "./storage.js";
  * @property {string[]} capture
  * @property {Set<string>} said the properties as each source gave them
  * @property {number} at
- * @property {number} visit
+ * @property {number} visit the page view it belongs to; 0: a form on the page before this one
  */
 
 const MERGE = 300; // ms in which others may add to what the first has seen
@@ -32,6 +32,7 @@ const CATALOGUE = /^(gla|shopify|wc_post_id|gid:).*\D(?=\d)/;
 const SKU = /.+_(?=\d+$)/;
 const POSTED = "backflow.posted";
 const ANSWER = 30_000; // ms in which a shop answers with its next page
+const LATE = 10_000; // ms in which plug-ins of that page tell of it
 
 /** @type {Entry[]} */
 let entries = [];
@@ -63,7 +64,10 @@ export const seen = (type, call, name, wait) => {
   if (path !== location.pathname) visit++;
   path = location.pathname;
   const api = name === "api";
-  if (call.event === "Signed Out") people.clear(); // Whoever comes next may be one of them again.
+  if (call.event === "Signed Out") {
+    people.clear(); // Whoever comes next may be one of them again.
+    entries = []; // And what they do is theirs.
+  }
   if (type !== "track" || !call.event) {
     const text = type + attempt(() => stringify(call));
     if (type === "identify" && !api && people.has(text)) return;
@@ -106,14 +110,14 @@ export const seen = (type, call, name, wait) => {
  * A form or a link takes something into the cart and the shopper to another page, where plug-ins tell of it.
  * @param {(Entry | undefined)[]} told
  */
-export const posted = (told) => local.set(POSTED, stringify(told));
+export const posted = (told) => attempt(() => allowed && sessionStorage.setItem(POSTED, stringify(told))); // In no other tab.
 
 /** What the page before this one has told in this way. */
 const answered = () => {
-  for (const entry of parsed(local.get(POSTED)) ?? []) {
-    if (Date.now() - entry?.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now() });
+  for (const entry of parsed(sessionStorage.getItem(POSTED)) ?? []) {
+    if (Date.now() - entry?.at < ANSWER) entries.push({ ...entry, said: new Set(), at: Date.now(), visit: 0 });
   }
-  local.remove(POSTED);
+  sessionStorage.removeItem(POSTED);
 };
 
 /**
@@ -146,13 +150,15 @@ export const shown = (line) =>
  */
 const isSame = ({ properties, ids, capture, said: before, at, visit: then }, own, name, said, sure, known) => {
   const told = capture.includes(name);
-  if (told && sure) return false;
+  if (sure && (told || !then)) return false; // The shop's own word for something on this page.
+  if (told && !then && name === "form") return false; // Submitted again.
   const age = Date.now() - at;
+  const soon = age < SAME;
   const once = known && !/Added|Removed/.test(known); // a page is viewed once, however late somebody says so
-  if (once ? then !== visit : age > SAME) return false;
+  if (once ? then !== visit : age > (then ? SAME : LATE)) return false;
   // The same source in other words: a page viewed by two of its calls, an addition told to two of its accounts.
-  const again = age < SAME && (once || (ids.includes(idOf(own.product_id)) && !differ(properties, own, ["sku", "name", "variant"])));
-  return before.has(said) || (known && (!told || again) && alike(properties, own, ids));
+  const again = soon && (once || (ids.includes(idOf(own.product_id)) && !differ(properties, own, ["sku", "name", "variant"])));
+  return ((once || soon) && before.has(said)) || (known && (!told || again) && alike(properties, own, ids));
 };
 
 /**

@@ -2,6 +2,7 @@
 // other's; the key ends with the message's ID, which begins with the time: the order of the keys is that of the messages.
 // The stub in the page writes here too, in the same form.
 
+import { allowed } from "./consent.js";
 import { attempt } from "./guard.js";
 import { parsed, stringify } from "./realm.js";
 import { settings } from "./settings.js";
@@ -47,18 +48,18 @@ export const enqueue = (message, before = 0) => {
 };
 
 /**
- * The oldest messages, whole ones up to a chunk's size but at least one.
+ * The oldest messages that may be sent, whole ones up to a chunk's size but at least one.
  * @param {number} most
+ * @param {Set<string>} without keys to leave out
  * @param {Set<string>} [until] keys none of which is passed
- * @param {Set<string>} [without] keys to leave out
  */
-export const oldest = (most, until, without) => {
+export const oldest = (most, without, until) => {
   /** @type {Entry[]} */
   const batch = [];
   let sum = 0;
-  for (const key of local.keys(PREFIX)) {
+  for (const key of allowed === undefined ? [] : local.keys(PREFIX)) {
     if (until?.has(key)) break;
-    if (without?.has(key)) continue;
+    if (without.has(key)) continue;
     const text = local.get(key) ?? "";
     const message = parsed(text);
     if (message) {

@@ -6,6 +6,7 @@ import { enqueue, keyOf, newId, remove } from "./queue.js";
 import { parsed, stringify } from "./realm.js";
 import { flying, hold, send, VISITOR } from "./sender.js";
 import { local } from "./storage.js";
+import { forgetVisit } from "./visit.js";
 
 /**
  * @typedef {object} Call what one Segment call carries besides its context
@@ -43,6 +44,10 @@ export const record = (type, call, capture, wait) => {
   }
   if (type === "page") call.properties = { ...context.page, ...call.properties };
   const message = { type, messageId: newId(), timestamp: new Date(), ...call, context: { ...context, capture } };
+  if (call.event === "Signed Out") {
+    forgetVisit();
+    context = undefined; // What follows, in this very tick too, is somebody else's.
+  }
   enqueue(message);
   hold(keyOf(message.messageId), wait);
   return message.messageId;

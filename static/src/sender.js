@@ -21,7 +21,7 @@ const LONGEST_PAUSE = 15_000; // ms: a relay that is back is found within this t
 const URL = `${relay}/v1/batch`;
 
 // The page may replace these later, and other scripts wrap them: the tag's own requests shall not pass through those.
-const { fetch, setTimeout, clearTimeout } = window;
+const { clearTimeout, fetch, setTimeout } = window;
 
 /** @type {Set<string>} keys of the messages in flight */
 export const flying = new Set();
@@ -34,7 +34,7 @@ let timer = 0;
 
 /** Sends what is queued, unless a request is in flight or the relay has asked to wait. */
 export const send = guarded(() => {
-  if (locked || flying.size || timer || allowed === undefined) return;
+  if (locked || flying.size || timer) return;
   const pause = pauseLeft();
   if (pause) later(pause);
   else {
@@ -47,7 +47,7 @@ export const send = guarded(() => {
 const drain = async () => {
   /** @type {Entry[]} */
   let batch;
-  while ((batch = flying.size ? [] : oldest(most, held)).length && (await deliver(batch)));
+  while ((batch = flying.size ? [] : oldest(most, flying, held)).length && (await deliver(batch)));
   locked = false; // In the tick of the last look: what is recorded from now on asks anew.
 };
 
@@ -68,7 +68,7 @@ export const hold = (key, wait) => {
 /** Tries again now: the connection or the page has come back. */
 const retry = () => {
   clearTimeout(timer);
-  timer = failures = 0;
+  failures = timer = 0;
   send();
 };
 
@@ -95,7 +95,7 @@ const deliver = async (batch, leaving) => {
   const body = stringify({
     writeKey: settings.writeKey,
     sentAt: new Date(),
-    visitor: local.get(VISITOR) ?? undefined,
+    visitor: local.get(VISITOR) || undefined,
     batch: messages,
   });
   let asked = 0;
@@ -125,9 +125,13 @@ const deliver = async (batch, leaving) => {
       if (handle) local.set("backflow.handle", handle);
     }
   } catch (_) {
-    if (leaving) navigator.sendBeacon?.(URL, body);
+    if (leaving) attempt(() => navigator.sendBeacon(URL, body));
   }
-  for (const [key] of batch) flying.delete(key);
+  for (const [key, message] of batch) {
+    flying.delete(key);
+    // Who signs a shopper out may have emptied the storage.
+    done || (allowed && local.set(key, stringify(message)));
+  }
   if (!done) {
     if (asked) local.set(WAIT, Date.now() + asked);
     later(Math.max(asked, Math.min(LONGEST_PAUSE, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2)));
@@ -145,10 +149,10 @@ const pauseLeft = () => {
  * relay has given no mirror, that one's messages are repeated, so that this batch too begins with the oldest.
  */
 export const leave = () => {
-  if (allowed === undefined || pauseLeft()) return;
-  const repeat = !local.get(VISITOR);
-  const batch = oldest(most, undefined, repeat ? undefined : flying);
-  if (batch.length > (repeat ? flying.size : 0)) deliver(batch, true).then(send);
+  if (pauseLeft()) return;
+  const without = local.get(VISITOR) ? flying : new Set();
+  const batch = oldest(most, without);
+  if (batch.length > flying.size - without.size) deliver(batch, true).then(send);
 };
 
 /** Sends whenever the page's life gives a reason to. The first is its page view, which takes along what is left. */
@@ -157,8 +161,9 @@ export const startSending = () => {
   on(window, "pagehide", leave);
   on(window, "online", retry);
   on(window, "pageshow", ({ persisted }) => {
-    if (!persisted) return;
-    flying.clear(); // Whatever was in flight when the page was frozen has no answer any more.
-    retry();
+    if (persisted) {
+      flying.clear(); // Whatever was in flight when the page was frozen has no answer any more.
+      retry();
+    }
   });
 };

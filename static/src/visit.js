@@ -9,7 +9,7 @@ import { local } from "./storage.js";
  *
  * @typedef {object} Touch a landing that says where it came from
  * @property {Names} clickIds
- * @property {Names} campaign as Segment names them: source, medium, name, term, content, id
+ * @property {Names} campaign whatever follows `utm_`, as Segment names it: source, medium, name, term, content...
  * @property {string} url
  * @property {string} referrer
  * @property {number} time ms
@@ -62,7 +62,7 @@ export const visit = () => {
     // A plus sign is a space in a campaign's name, but a character of its own in a click ID (base64).
     for (const [name, value] of new URLSearchParams(search.replace(/\+/g, "%2B"))) {
       const days = settings.clickIds[name];
-      const utm = /^utm_(source|medium|campaign|term|content|id)$/.exec(name)?.[1];
+      const utm = name.split("utm_")[1];
       if (!value || value.length > LONGEST || !(utm || days > 0)) continue;
       if (utm) touch.campaign[utm === "campaign" ? "name" : utm] = value.replace(/\+/g, " ");
       else known.ids[name] = [(touch.clickIds[name] = value), now + days * DAY];
@@ -72,11 +72,9 @@ export const visit = () => {
     }
     tidy("bf"); // Ours, so nobody else waits for it.
   }
-  /** @type {Names | undefined} undefined: none */
-  let clickIds;
-  for (const [name, [value, until]] of Object.entries(known.ids)) {
-    if (until > now) clickIds = { ...clickIds, [name]: value };
-  }
+  /** @type {Names} */
+  const clickIds = {};
+  for (const [name, [value, until]] of Object.entries(known.ids)) if (until > now) clickIds[name] = value;
   const lastTouch = fresh(known.last);
   return { clickIds, campaign: lastTouch?.campaign, firstTouch: fresh(known.first), lastTouch };
 };

@@ -4,7 +4,8 @@ import { decision } from "../consent.js";
 import { attempt, guarded, ignore } from "../guard.js";
 
 /**
- * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet
+ * @typedef {[marketing?: unknown, analytics?: unknown]} Answer without marketing: the shopper has not chosen yet; empty:
+ *   the platform's script has not arrived
  *
  * @typedef {(page: Window) => Answer | undefined | false} Platform something falsy when it is not on the page
  */
@@ -44,7 +45,10 @@ const PLATFORMS = {
     if (__tcfapi && __tcfapi !== heard) {
       heard = __tcfapi;
       __tcfapi("addEventListener", 2, guarded((/** @type {any} */ { eventStatus, gdprApplies, purpose }) => {
-        if (eventStatus === "cmpuishown") return;
+        if (eventStatus === "cmpuishown") {
+          tcf.length ||= 1;
+          return;
+        }
         const yes = purpose?.consents;
         tcf = gdprApplies === false ? [true, true] : [(yes[1] && yes[4]) || 0, yes[1] && yes[8]];
       }));
@@ -83,18 +87,22 @@ const PLATFORMS = {
 };
 
 /**
- * The first platform that knows of a choice, else the first that is on the page without one.
+ * The first platform that knows of a choice. Else the first that is on the page without one; but where none of them has
+ * arrived yet, what was kept of their answers holds.
+ * @param {import("../consent.js").Consent | undefined} kept
  * @returns {import("../consent.js").Consent | undefined}
  */
-export const platformConsent = () => {
+export const platformConsent = (kept) => {
   /** @type {import("../consent.js").Consent | undefined} */
   let silent;
+  let arrived;
   for (const [source, ask] of Object.entries(PLATFORMS)) {
     const answer = attempt(() => ask(window) || 0) ?? [];
     if (answer) {
       if (answer[0] !== undefined) return decision(answer[0], answer[1], source);
-      silent = silent ?? { source };
+      silent ??= { source };
+      arrived ||= answer.length;
     }
   }
-  return silent;
+  return arrived ? silent : kept || silent;
 };

@@ -10,11 +10,12 @@ const queues = new WeakSet();
 /** @type {(() => void)[]} hooks into what the page does not have yet */
 const awaited = [];
 
-/** Tries those: at every look, and when a snippet has put its script into the page. */
+/** Tries those: at every look, when a snippet has put its script into the head, and when something has arrived. */
 const tryAgain = () => {
   for (const hook of awaited.splice(0)) hook();
 };
 onLook(tryAgain);
+on(document, "load", tryAgain);
 attempt(() => new MutationObserver(tryAgain).observe(document.head, { childList: true }));
 
 /**

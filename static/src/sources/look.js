@@ -4,16 +4,17 @@
 import { attempt } from "../guard.js";
 import { checkConsent } from "../recorder.js";
 
-/** @type {(() => void)[]} */
+/** @type {((now?: unknown) => void)[]} */
 const looks = [];
 
 /**
- * Runs `call` at every look: each two seconds or so, and when the page goes away.
- * @param {() => void} call
+ * Runs `call` at every look: each second, and when the page goes away; then it is told that there is no later.
+ * @param {(now?: unknown) => void} call
  */
 export const onLook = (call) => looks.push(call);
 
-export const look = () => {
-  for (const call of looks) attempt(call);
+/** @param {unknown} [now] */
+export const look = (now) => {
+  for (const call of looks) attempt(() => call(now));
   checkConsent();
 };

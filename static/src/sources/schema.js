@@ -14,13 +14,14 @@ const LOOKS = 4; // at a page that shows no product: its data may come late
 /** @type {import("../main.js").Source} */
 export const schema = (emit) => {
   let looks = 0;
-  /** @type {string} */
-  let path;
+  let path = "";
+  /** Of the page before, where this one was shown without a load. */
+  let before = "";
   /** @type {string} */
   let last;
   const look = () => {
     if (path !== location.pathname) return; // The page that is there now is looked at by itself.
-    const properties = productShown();
+    const properties = productShown(before);
     const text = stringify(properties);
     // A single-page shop may still show the data of the page before, and write its own when the product has come.
     const fresh = properties && text !== last;
@@ -28,8 +29,9 @@ export const schema = (emit) => {
     if (fresh) emit("Product Viewed", properties);
     looks = fresh ? 0 : looks - 1;
   };
-  const soon = () => looks && idle(look);
+  const soon = (/** @type {unknown} */ now = undefined) => looks && (now ? look() : idle(look));
   onPage(() => {
+    if (path !== location.pathname) before = path;
     path = location.pathname;
     looks = LOOKS;
     soon();
@@ -37,19 +39,22 @@ export const schema = (emit) => {
   onLook(soon);
 };
 
-/** The one product of this page; nothing where there are several, as on a list. */
-const productShown = () => {
+/**
+ * The one product of this page; nothing where there are several, as on a list.
+ * @param {string} before whose data a single-page shop may still show
+ */
+const productShown = (before) => {
   /** @type {Node[]} */
   const found = [];
   /** @param {any} node */
   const walk = (node) => {
-    if (/Product/.test(node?.["@type"])) found.push(node);
+    if (/Product/.test(node?.["@type"])) pathOf(node) === before || found.push(node);
     else if (node) for (const inner of Array.isArray(node) ? node : [node["@graph"], node.mainEntity]) walk(inner);
   };
   for (const script of document.querySelectorAll('[type="application/ld+json"]')) walk(parsed(script.textContent));
   const isProduct = /product/.test(meta("type"));
   const node =
-    found.find(({ url }) => url && attempt(() => new URL(url, location.href).pathname) === location.pathname) ||
+    found.find((node) => pathOf(node) === location.pathname) ||
     ((isProduct || found.length < 2) && found[0]);
   const chosen = new URLSearchParams(location.search).get("variant");
   const variant = __SHOPIFY__ && variantShown(chosen);
@@ -80,6 +85,9 @@ const productShown = () => {
     true,
   );
 };
+
+/** Of the page that a product's data say is its own. @param {Node} node */
+const pathOf = ({ url }) => url && attempt(() => new URL(url, location.href).pathname);
 
 /**
  * A variant of the product that Shopify says the page shows; the first where none is named.
