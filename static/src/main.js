@@ -7,7 +7,7 @@ import { startSending } from "./sender.js";
 import { relay } from "./settings.js";
 import { look, seen, SOURCES } from "./sources/index.js";
 
-const LOOK = 1000; // ms between two looks at what tells nobody when it changes
+const LOOK = 1800; // ms between two looks at what tells nobody when it changes; less than sightings of one action may lie apart
 
 /**
  * @callback Emit records what a source has seen

@@ -68,7 +68,7 @@ export const hold = (key, wait) => {
 /** Tries again now: the connection or the page has come back. */
 const retry = () => {
   clearTimeout(timer);
-  failures = timer = 0;
+  timer = failures = 0;
   send();
 };
 

@@ -8,7 +8,7 @@ import { checkConsent } from "../recorder.js";
 const looks = [];
 
 /**
- * Runs `call` at every look: each second, and when the page goes away; then it is told that there is no later.
+ * Runs `call` at every look: each 1.8 seconds, and when the page goes away; then it is told that there is no later.
  * @param {(now?: unknown) => void} call
  */
 export const onLook = (call) => looks.push(call);
