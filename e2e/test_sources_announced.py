@@ -37,6 +37,11 @@ def named(site: Announced, name: str) -> list[Message]:
     return [message for message in site.messages if name_of(message) == name]
 
 
+def idled(page: Page) -> None:
+    """Returns when what the page had left for an idle moment has run, and what that has left too."""
+    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+
+
 # -- Google
 
 
@@ -541,7 +546,7 @@ def test_product_of_a_single_page_shop_is_seen_when_its_data_comes_late(page: Pa
     visit(page, site, "/products/a")
     site.wait_for("Product Viewed")
     page.evaluate("() => history.pushState({}, '', '/products/b')")
-    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    idled(page)
     page.evaluate("""() => { document.querySelector("script[type='application/ld+json']").textContent =
       JSON.stringify({"@type": "Product", name: "B", sku: "B1"}); }""")
     site.wait(lambda: site.names.count("Product Viewed") == 2, "the second product is viewed")
@@ -709,7 +714,7 @@ def test_product_whose_data_come_late_is_seen_also_where_the_shopper_leaves_befo
     page.add_init_script(PAUSED)
     visit(page, plain, "/a")
     plain.wait_for("page")
-    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    idled(page)
     page.evaluate(LATE, {"@type": "Product", "name": "A", "sku": "A1"})
     page.evaluate("location.href = '/b'")
     plain.wait_for("Product Viewed")
@@ -721,11 +726,11 @@ def test_data_that_name_the_page_before_are_not_of_this_one(page: Page, plain: T
     page.add_init_script(PAUSED)
     visit(page, plain, "/a")
     plain.wait_for("page")
-    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    idled(page)
     page.evaluate(LATE, {"@type": "Product", "name": "A", "sku": "A1", "url": "/a"})
     page.evaluate("history.pushState({}, '', '/b')")
     plain.wait(lambda: plain.names.count("page") == 2, "the second page view")
-    page.wait_for_function("() => new Promise((done) => requestIdleCallback(() => requestIdleCallback(() => done(1))))")
+    idled(page)
     page.evaluate("document.querySelector('[type=\"application/ld+json\"]').remove()")
     page.evaluate(LATE, {"@type": "Product", "name": "B", "sku": "B1", "url": "/b"})
     page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e.tag_page import Answer, TagPage, name_of
-from e2e.test_tag import expect, outrun, page_errors, run, site, visit
+from e2e.test_tag import QUEUE, expect, outrun, page_errors, run, site, visit
 
 pytestmark = pytest.mark.browser
 __all__ = ["page_errors", "site"]
@@ -118,7 +118,7 @@ def test_a_no_leaves_only_the_bare_refusal(page: Page, site: TagPage, html: str,
     page.evaluate(f"() => {{ {no} }}")
     site.wait_for("Consent Updated")
     page.evaluate("backflow.track('After')")
-    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    page.wait_for_function(f"{QUEUE} === 0")
     assert site.names == ["Consent Updated"]
     assert set(site.messages[0]["context"]) == {"library", "consent", "capture"}
     assert page.evaluate(STORED) == ["backflow.consent"]
@@ -160,7 +160,7 @@ def test_what_is_no_plain_yes_is_a_no(page: Page, site: TagPage, word: str | int
     site.wait_for("Consent Updated")
     page.evaluate("(marketing) => { backflow.consent({marketing}); }", word)
     page.evaluate("backflow.track('After')")
-    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    page.wait_for_function(f"{QUEUE} === 0")
     visit(page, site, "/next")
     outrun(page, site)
     assert set(site.names) == {"Consent Updated"}
@@ -228,7 +228,7 @@ def test_what_waits_for_a_choice_stays_when_an_earlier_request_is_answered(page:
     page.evaluate("""() => { window.OneTrust = {IsAlertBoxClosed: () => false}; backflow.track("Undecided");
       backflow.identify({email: "ann@shop.test"}); }""")
     held.set()
-    page.wait_for_function("Object.keys(localStorage).every((key) => !key.startsWith('backflow.queue.'))")
+    page.wait_for_function(f"{QUEUE} === 0")
     outrun(page, site)
     assert len(site.arrivals) == 1
     page.evaluate("() => { OnetrustActiveGroups = 'C0004'; OneTrust.IsAlertBoxClosed = () => true; }")

@@ -300,7 +300,7 @@ def test_signing_out_is_told_also_where_the_storage_is_cleared_while_the_relay_i
     site.plan.otherwise = Answer(503)
     page.evaluate("() => { backflow.track('Last of Ann'); backflow.reset(); localStorage.clear(); }")
     site.wait_for_arrivals(2)
-    page.wait_for_function("Object.keys(localStorage).some((key) => key.startsWith('backflow.queue.'))")
+    page.wait_for_function(f"{QUEUE} > 0")
     page.evaluate("backflow.identify({email: 'bob@shop.test'})")
     site.plan.otherwise = Answer()
     site.wait_for("Last of Ann", "Signed Out", "identify")
